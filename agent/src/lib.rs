@@ -1,1 +1,18 @@
-//! Stub.
+//! tidegate: an edge ingestion agent. Everything an instrument says is appended once to one durable, ordered journal;
+//! every destination is a reader with its own cursor; nothing else moves data. See `ARCHITECTURE.md`.
+//!
+//! The library is the binary's; it is no public interface.
+
+pub mod acquire;
+pub mod backoff;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod control;
+pub mod link;
+pub mod record;
+pub mod run;
+pub mod simulate;
+pub mod sinks;
+pub mod supervise;
+pub mod telemetry;

@@ -1,2 +1,7 @@
-//! Stub.
-fn main() {}
+//! The `tidegate` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tidegate::cli::main()
+}

@@ -1,1 +1,27 @@
-//! Stub.
+//! The test house: real ports, brokers, stores and readers around the real binary.
+//!
+//! Nothing in here knows the agent's code. An instrument is a pseudo-terminal, a broker is mosquitto, a store is
+//! `SeaweedFS`, a consumer is paho or `DuckDB`, and what to expect is computed by Python from the capture itself. The
+//! stories in `tests/tests/` are written against the outside of the agent only.
+//!
+//! Every wait has a limit and says what it waited for. Every process started here dies with the test that started
+//! it, even when that test is killed.
+
+pub mod patience;
+pub mod places;
+pub mod process;
+
+pub mod pty;
+pub mod talker;
+
+pub mod mosquitto;
+pub mod seaweed;
+pub mod subscriber;
+
+pub mod lake;
+pub mod row;
+
+pub mod captures;
+pub mod oracle;
+
+pub mod agent;

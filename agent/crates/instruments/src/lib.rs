@@ -1,1 +1,54 @@
-//! Stub.
+//! Sans-I/O protocol decoders: what an instrument's bytes mean, and what to say to it next.
+//!
+//! Bytes and the [`model::Stamp`] of their arrival come in; [`Sample`]s, [`Refused`] frames and the next [`Step`] go
+//! out. [`bind()`] makes a [`Protocol`] of what the configuration says:
+//!
+//! ```text
+//! bytes -> frame/ -> ignore -> check/ -> decode/ -> samples
+//!          where a     is it     is it     what it
+//!          frame is    noise     whole     says
+//! ```
+//!
+//! The three axes are independent, each a folder: a new framer, check or decoder is one file (its spec beside it)
+//! and one line in the enum of its folder. [`stream`] is the first of the mechanics that drive them.
+//!
+//! One rule above all: **a frame is taken whole or refused whole.** A wrong number of columns, a failed checksum, one
+//! wanted value that is no number: nothing of that frame becomes a sample, and the raw bytes stay with the refusal.
+//! How a stream of bytes was cut into chunks by the line never changes what is decoded.
+//!
+//! What this crate deliberately is not: it opens no port and reads no clock (a decoder runs the same under a fuzzer,
+//! in a replay and on the farm); it parses no TOML (profiles are text here, the agent's config room reads them); it
+//! scales, judges and alarms nothing (a sample is what the instrument said, in the instrument's unit).
+
+mod bind;
+mod check;
+mod decode;
+mod field;
+mod frame;
+mod limits;
+mod output;
+mod pattern;
+pub mod profiles;
+mod protocol;
+mod refusal;
+mod sentence;
+pub mod simulate;
+mod spec;
+pub mod stream;
+
+pub use bind::bind;
+pub use check::Check;
+pub use decode::DecodeSpec;
+pub use decode::delimited::{DelimitedSpec, Separator};
+pub use decode::json::JsonSpec;
+pub use decode::key_value::KeyValueSpec;
+pub use decode::nmea::NmeaSpec;
+pub use decode::regex::RegexSpec;
+pub use field::{FieldSpec, Kind};
+pub use frame::FrameSpec;
+pub use frame::line::{LineEnd, LineSpec};
+pub use limits::*;
+pub use output::{Counts, Output, Refused, Sample, SampleValue};
+pub use protocol::{Protocol, Step};
+pub use refusal::Refusal;
+pub use spec::{Fault, Mechanics, Place, ProtocolSpec, SpecError};

@@ -1,1 +1,77 @@
-//! Stub.
+//! The durable log: everything an instrument says is appended once, every sink reads with its own cursor.
+//!
+//! # Constraints
+//!
+//! | what | is |
+//! |---|---|
+//! | writers | 1 a journal, held by `flock` on `<path>/lock`; readers on any thread, none of which it waits for |
+//! | a record exists | when [`Journal::commit`] returns: sled flush, then our own `fdatasync`; never before |
+//! | a number | is given out once an epoch, from 1; after a crash, a full drain, the loss of a generation |
+//! | a value | has at most 7 KiB and 4096 records, so that none lands in sled's unsynced blob files |
+//! | a record | has at most 4 KiB of text; a gap stands in place of a larger one |
+//! | a generation | is sealed at 8 MiB, 1 h or 2^24 records; 1 active and at most 2 sealed ones are open |
+//! | sled's cache | 4 MiB a generation; sled's types do not cross this crate's edge |
+//! | the budget | `max_bytes` of blocks on disk, overrun by at most a generation and 16 commits |
+//! | a loss | is noted on disk before the records go, and owed until its event is durable |
+//!
+//! # Layout
+//!
+//! ```text
+//! <path>/lock                        held while the journal is open
+//! <path>/epoch                       "tidegate-journal 1 <epoch>"
+//! <path>/g00000000000000000001/      one sled database a generation, named by its first number
+//! <path>/g00000000000000072001/        tree `records`: first number -> value    tree `series`: id -> series
+//! <path>/cursors/<sink>.0, .1        two slots, written in turn
+//! <path>/sealed/<sink>/<first>-<next>    bytes of batches that were named
+//! <path>/gaps                        losses that no durable event tells yet
+//! <path>/quarantine/                 at most 4 generations that did not open
+//! ```
+//!
+//! The bytes are drawn in `docs/FORMAT.md`.
+//!
+//! # Recovery
+//!
+//! There is no clean shutdown: a kill, a panic and a power cut leave the same, and [`Journal::open`] is all there is.
+//!
+//! 1. Whatever ends in `.tmp` was never finished and goes; `.old` goes if what was to replace it is there, and is put
+//!    back if not.
+//! 2. The last generation is opened, and no other: a start costs the same after a month offline. sled drops a torn
+//!    tail. What a kill left in the page cache alone is synced before anyone sees it.
+//! 3. The head is behind the last record. It is never taken from a clock.
+//! 4. If the last generation does not open, it goes to quarantine, numbering goes on 2^24 further, and a gap is owed. A
+//!    sealed one is found out when it is first read: the range is named lost to the reader, the rest goes on.
+//! 5. Gaps still on the note are given out again by [`Journal::owed_gaps`].
+//!
+//! What is deliberately absent: a retry of a failed flush (the kernel reports a lost page once), deletion of keys (a
+//! directory goes as a whole, and its space with it), a background thread of ours. Sealing, with its repack, happens
+//! inside the commit that finds it due. Left to later issues: salvage inside a damaged generation, a guard against
+//! sled's panics on opening (release builds abort, and start anew), policies other than drop-oldest.
+
+mod chunk;
+mod codec;
+mod cursor;
+mod cursor_file;
+mod disk;
+mod error;
+mod generation;
+mod journal;
+mod open;
+mod owed;
+mod reader;
+mod retain;
+mod seal;
+mod sealed;
+mod series;
+mod settings;
+mod sheet;
+mod shelf;
+
+pub use chunk::{Chunk, Lost};
+pub use cursor::{Cursor, NamedBatch};
+pub use cursor_file::{CursorFile, Loaded};
+pub use error::JournalError;
+pub use journal::{Journal, RECORD_BYTES_MAX};
+pub use open::open_offline;
+pub use reader::{GenerationStat, Reader, Stat};
+pub use sealed::SealedStore;
+pub use settings::{GENERATION_AGE_MS_DEFAULT, GENERATION_BYTES_DEFAULT, Moment, Settings};

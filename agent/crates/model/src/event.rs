@@ -194,9 +194,8 @@ pub struct Gap {
 impl Gap {
     /// The event that stands in the journal for this loss.
     pub fn into_event(self, stamp: Stamp) -> Event {
-        let mut event = Event::new(stamp, EventKind::Gap)
-            .with("reason", self.reason.as_str())
-            .with("count", self.count);
+        let mut event =
+            Event::new(stamp, EventKind::Gap).with("reason", self.reason.as_str()).with("count", self.count);
         if let Some(range) = self.range {
             event = event.with("lost_first", range.first.0).with("lost_next", range.next.0);
         }

@@ -150,9 +150,9 @@ impl RangeSet {
         }
         let from = self.ranges.partition_point(|held| held.next < range.first);
         let to = self.ranges.partition_point(|held| held.first <= range.next);
-        let joined = self.ranges[from..to].iter().fold(range, |joined, held| {
-            SeqRange::new(joined.first.min(held.first), joined.next.max(held.next))
-        });
+        let joined = self.ranges[from..to]
+            .iter()
+            .fold(range, |joined, held| SeqRange::new(joined.first.min(held.first), joined.next.max(held.next)));
         self.ranges.splice(from..to, [joined]);
     }
 

@@ -1,0 +1,28 @@
+//! From what the configuration says to a running protocol.
+
+use crate::decode::Decoder;
+use crate::field::FieldSpec;
+use crate::frame::Framer;
+use crate::limits::FIELDS_MAX;
+use crate::pattern::compile_ignore;
+use crate::protocol::Protocol;
+use crate::spec::{Fault, Mechanics, Place, ProtocolSpec, SpecError};
+use crate::stream::{Reader, Stream};
+
+/// Makes a protocol that finds these fields. A field that can never be found there is an error now and not silence
+/// later; the error says which ([`Place`]).
+pub fn bind(spec: &ProtocolSpec, fields: &[FieldSpec]) -> Result<Box<dyn Protocol>, SpecError> {
+    if fields.len() > FIELDS_MAX {
+        let fault = Fault::OutOfRange { min: 0, max: FIELDS_MAX, found: fields.len() };
+        return Err(Place::Field(FIELDS_MAX).fault(fault));
+    }
+    let framer = Framer::try_new(&spec.frame)?;
+    let reader = Reader {
+        ignore: compile_ignore(&spec.ignore)?,
+        check: spec.check,
+        decoder: Decoder::try_new(&spec.decode, fields)?,
+    };
+    match spec.mechanics {
+        Mechanics::Stream => Ok(Box::new(Stream::new(framer, reader))),
+    }
+}

@@ -1,0 +1,34 @@
+//! What proves a frame whole. One file a check, one line in [`Check`].
+
+mod nmea_xor;
+
+use crate::frame::TornFrames;
+use crate::refusal::Refusal;
+
+/// The check of a frame (`protocol.check`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Check {
+    /// Nothing does.
+    #[default]
+    None,
+    /// NMEA 0183 §5.3.2.4: `*hh` at the end. A frame without it is refused.
+    NmeaXor,
+}
+
+impl Check {
+    /// What becomes of a frame that lost its beginning.
+    pub(crate) fn torn_frames(self) -> TornFrames {
+        match self {
+            Check::None => TornFrames::PassUnseen,
+            Check::NmeaXor => TornFrames::Unmasked,
+        }
+    }
+
+    /// The frame without its checksum, if that fits.
+    pub(crate) fn verify(self, frame: &[u8]) -> Result<&[u8], Refusal> {
+        match self {
+            Check::None => Ok(frame),
+            Check::NmeaXor => nmea_xor::verify(frame),
+        }
+    }
+}

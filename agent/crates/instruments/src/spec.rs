@@ -1,0 +1,112 @@
+//! What the configuration says of a protocol, and why it can not be so. Plain data, checked by [`crate::bind()`].
+
+use crate::check::Check;
+use crate::decode::DecodeSpec;
+use crate::frame::FrameSpec;
+
+/// One protocol as configured (`[instrument.x.protocol]`).
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProtocolSpec {
+    /// Who talks when.
+    pub mechanics: Mechanics,
+    /// Where a frame begins and ends.
+    pub frame: FrameSpec,
+    /// What proves a frame whole.
+    pub check: Check,
+    /// What a frame says.
+    pub decode: DecodeSpec,
+    /// Patterns (on bytes, `\d` and `\w` are ASCII) of frames that are neither data nor error.
+    pub ignore: Vec<String>,
+}
+
+/// Who talks when (`protocol.type`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mechanics {
+    /// The instrument talks, we listen.
+    Stream,
+}
+
+/// A protocol that can not be.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{fault}")]
+pub struct SpecError {
+    /// Where in the configuration.
+    pub place: Place,
+    /// What is wrong there.
+    pub fault: Fault,
+}
+
+/// Where in an instrument's configuration an error stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// A key below `protocol`, dotted: `"frame.end"`.
+    Key(&'static str),
+    /// The pattern at this index of `protocol.ignore`.
+    Ignore(usize),
+    /// The field at this index, of those given to [`crate::bind()`].
+    Field(usize),
+}
+
+impl Place {
+    pub(crate) fn fault(self, fault: Fault) -> SpecError {
+        SpecError { place: self, fault }
+    }
+}
+
+/// What is wrong with a part of a protocol.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Fault {
+    /// Nothing is written where something must be.
+    #[error("this can not be empty")]
+    Empty,
+    /// A count or length outside its limits.
+    #[error("must be {min} to {max}, not {found}")]
+    OutOfRange {
+        /// Least.
+        min: usize,
+        /// Most.
+        max: usize,
+        /// What is written.
+        found: usize,
+    },
+    /// The start marker holds the end of line: no frame could ever be.
+    #[error("the start marker holds the end of the line")]
+    StartHoldsEnd,
+    /// A pattern that does not compile.
+    #[error("no pattern: {0}")]
+    Pattern(String),
+    /// The pattern has no group of that name.
+    #[error("the pattern has no group {group:?}; it has {}", groups.join(", "))]
+    NoGroup {
+        /// The group asked for.
+        group: String,
+        /// The groups there are.
+        groups: Vec<String>,
+    },
+    /// Not a column number.
+    #[error("{0:?} is no column: columns are numbers from 1")]
+    NotAColumn(String),
+    /// A column that the frame never has.
+    #[error("there is no column {column}: a frame has at most {columns}")]
+    NoColumn {
+        /// The column asked for.
+        column: usize,
+        /// The most a frame has.
+        columns: usize,
+    },
+    /// Not a JSON pointer (RFC 6901).
+    #[error("{0:?} is no JSON pointer: write \"/key/key\" or \"\"")]
+    NotAPointer(String),
+    /// Not the address of an NMEA 0183 sentence.
+    #[error("{0:?} is no sentence: write \"DBT\", \"SDDBT\" or a proprietary \"PGRME\"")]
+    NotAnAddress(String),
+    /// Not a field of an NMEA 0183 sentence.
+    #[error("{0:?} is no field of a sentence: write \"DBT.3\", \"SDDBT.3\" or \"XDR.NAME\"")]
+    NotASentenceField(String),
+    /// The field's sentence is not among `sentences`.
+    #[error("sentence {0} is not in `sentences`, so this would never be read")]
+    NotListed(String),
+    /// One text means two things.
+    #[error("{0:?} is given twice, with two meanings")]
+    Ambiguous(String),
+}

@@ -1,0 +1,205 @@
+//! What real instruments said, and what somebody else's code reads in it.
+//!
+//! Goal: every value of every capture is the one that pynmea2, plain Python or the OOI driver's authors read, and every
+//! line they refuse is refused. Method: the expected counts and a hash over all values stand in `data/expect_*.csv`
+//! (see `data/SOURCES.md`); the specs below are those of the shipped profiles where there is one.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::{line, nmea, number, stamp, table, text};
+use instruments::{
+    Counts, DecodeSpec, FieldSpec, LineEnd, Output, ProtocolSpec, Refusal, RegexSpec, Sample, SampleValue, Separator,
+    bind,
+};
+
+/// What an expect script says of one capture.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Expected {
+    /// Frames, ignored, refused.
+    counts: [usize; 3],
+    fields: Vec<ExpectedField>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct ExpectedField {
+    field: String,
+    said: usize,
+    missing: usize,
+    hash: String,
+}
+
+#[test]
+fn nmea_captures_say_what_pynmea2_reads() {
+    let spec = ProtocolSpec { ignore: vec!["^#".to_owned()], ..nmea() };
+    for capture in ["nmea/sounder.log", "nmea/signalk-gofree-merrimac.log", "nmea/mtk-3301.log"] {
+        check("expect_nmea.csv", capture, &spec, &[]);
+    }
+}
+
+#[test]
+fn a_day_of_an_optode_with_power_on_garbage_is_read_whole() {
+    let capture = "ooi/aanderaa_optode/20150330.dosta1.log";
+    let out = check("expect_ooi.csv", capture, &optode(), &["2"]);
+    // Counted independently: 7,728 clean records, 89 behind garbage, 45 lines of nothing but garbage.
+    assert_eq!(out.samples.iter().filter(|sample| sample.field == 0).count(), 7_728 + 89);
+    assert_eq!((out.counts.refused, out.counts.ignored), (45, 0));
+    assert!(out.refused.iter().all(|refused| refused.why == Refusal::NoStart));
+}
+
+#[test]
+fn a_weather_line_without_a_column_is_refused_and_nothing_shifts() {
+    let spec = table(Separator::Whitespace, 12, line(LineEnd::Newline, None));
+    check("expect_ooi.csv", "ooi/asimet_weather/20140805.metbk2.log", &spec, &[]);
+    check("expect_ooi.csv", "ooi/asimet_weather/test.metbk2.log", &spec, &[]);
+    let out = check("expect_ooi.csv", "ooi/asimet_weather/20140805.metbk2_bad_sensor.log", &spec, &[]);
+    assert_eq!(out.refused[0].why, Refusal::Columns { min: 12, max: 12, found: 11 });
+}
+
+#[test]
+fn bursts_of_carbon_dioxide_are_read_and_garbled_lines_are_not() {
+    let comma = Separator::Bytes(b",".to_vec());
+    let spec = table(comma, 12, line(LineEnd::Newline, Some(b"#")));
+    check("expect_ooi.csv", "ooi/prooceanus_co2/20140217.pco2a.log", &spec, &["12"]);
+    check("expect_ooi.csv", "ooi/prooceanus_co2/20140217.pco2a_failure.log", &spec, &["12"]);
+}
+
+#[test]
+fn hydrogen_is_read() {
+    let spec = table(Separator::Whitespace, 3, line(LineEnd::Newline, None));
+    check("expect_ooi.csv", "ooi/hydrogen_lel/20140904.hyd1.log", &spec, &[]);
+}
+
+#[test]
+fn a_ctd_says_what_its_driver_authors_expect() {
+    let pattern = r"^#?\s*(?P<temperature>-?[\d.]+),\s*(?P<conductivity>-?[\d.]+),\s*(?P<pressure>-?[\d.]+),";
+    let spec = ProtocolSpec { decode: DecodeSpec::Regex(RegexSpec { pattern: pattern.to_owned() }), ..optode() };
+    let spec = ProtocolSpec { frame: line(LineEnd::Bytes(b"\r\n".to_vec()), None), ..spec };
+    check("expect_ooi.csv", "ooi/sbe16plus/20131123.ctdbp1_many.log", &spec, &[]);
+}
+
+fn optode() -> ProtocolSpec {
+    let tab = Separator::Bytes(b"\t".to_vec());
+    table(tab, 12, line(LineEnd::Bytes(b"\r\n".to_vec()), Some(b"4831\t")))
+}
+
+/// Reads a capture at once and in chunks of seven bytes, and compares with what is expected of it.
+fn check(expectations: &str, capture: &str, spec: &ProtocolSpec, texts: &[&str]) -> Output {
+    let expected = read_expected(expectations, capture);
+    let fields: Vec<FieldSpec> = expected
+        .fields
+        .iter()
+        .map(|expected| match &expected.field[..] {
+            field if texts.contains(&field) => text(field),
+            field => number(field),
+        })
+        .collect();
+    let bytes = instrument_bytes(capture);
+    let whole = read(spec, &fields, &bytes, bytes.len());
+    let chunked = read(spec, &fields, &bytes, 7);
+    assert_eq!(whole.samples, chunked.samples);
+    assert_eq!(whole.counts, chunked.counts);
+
+    let Counts { frames, ignored, refused, .. } = whole.counts;
+    let found = Expected {
+        counts: [frames, ignored, refused].map(|count| usize::try_from(count).expect("a capture is small")),
+        fields: expected.fields.iter().enumerate().map(|(index, said)| sum_up(said, index, &whole.samples)).collect(),
+    };
+    assert_eq!(found, expected, "{capture}");
+    whole
+}
+
+fn read(spec: &ProtocolSpec, fields: &[FieldSpec], bytes: &[u8], chunk_bytes: usize) -> Output {
+    let mut protocol = bind(spec, fields).expect("the test's spec holds");
+    let mut out = Output::default();
+    for chunk in bytes.chunks(chunk_bytes) {
+        protocol.receive(chunk, stamp(0), &mut out);
+    }
+    out
+}
+
+fn sum_up(expected: &ExpectedField, index: usize, samples: &[Sample]) -> ExpectedField {
+    let values: Vec<_> = samples.iter().filter(|sample| sample.field == index).map(|sample| &sample.value).collect();
+    let missing = values.iter().filter(|value| ***value == SampleValue::Missing).count();
+    let mut digest = 0xcbf2_9ce4_8422_2325_u64;
+    let mut take = |bytes: &[u8]| {
+        for byte in bytes {
+            digest = (digest ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    };
+    for value in &values {
+        match value {
+            SampleValue::Number(number) => take(&number.to_be_bytes()),
+            SampleValue::Text(text) => {
+                take(text.as_bytes());
+                take(b"\n");
+            }
+            SampleValue::Missing => {}
+        }
+    }
+    let field = expected.field.clone();
+    ExpectedField { field, said: values.len() - missing, missing, hash: format!("{digest:016x}") }
+}
+
+fn read_expected(name: &str, capture: &str) -> Expected {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name);
+    let mut expected = Expected::default();
+    let count = |cell: &str| cell.parse::<usize>().expect("the expect scripts write counts there");
+    for row in fs::read_to_string(path).expect("it stands beside this test").lines() {
+        let cells: Vec<&str> = row.split(',').collect();
+        if cells[1] != capture {
+            continue;
+        }
+        if cells[0] == "counts" {
+            expected.counts = [count(cells[2]), count(cells[3]), count(cells[4])];
+        } else {
+            expected.fields.push(ExpectedField {
+                field: cells[2].to_owned(),
+                said: count(cells[3]),
+                missing: count(cells[4]),
+                hash: cells[5].to_owned(),
+            });
+        }
+    }
+    assert!(!expected.fields.is_empty(), "nothing is expected of {capture}");
+    expected
+}
+
+/// What the instrument itself sent: an OOI file without its data logger's prefixes and messages.
+fn instrument_bytes(capture: &str) -> Vec<u8> {
+    let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../tests/data").join(capture);
+    let bytes = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    if !capture.starts_with("ooi/") {
+        return bytes;
+    }
+    let mut out = Vec::new();
+    for line in bytes.split(|byte| *byte == b'\n') {
+        if let Some(said) = strip_logger(line.strip_suffix(b"\r").unwrap_or(line)) {
+            out.extend_from_slice(said);
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+    out
+}
+
+/// `YYYY/MM/DD HH:MM:SS.mmm `, then either the instrument's line or `[name:DLOGPn]:` and a message; some firmware puts
+/// the instrument's line behind that too.
+fn strip_logger(line: &[u8]) -> Option<&[u8]> {
+    const MESSAGES: [&[u8]; 4] = [b"Instrument ", b"Idle state", b"Logger started", b"Data logger"];
+    const PATTERN: &[u8] = b"dddd/dd/dd dd:dd:dd.d";
+    let fits = |(byte, shape): (&u8, &u8)| if *shape == b'd' { byte.is_ascii_digit() } else { byte == shape };
+    if line.len() < PATTERN.len() || !line.iter().zip(PATTERN).all(fits) {
+        return None;
+    }
+    let rest = &line[PATTERN.len()..];
+    let digits = rest.iter().take(2).take_while(|byte| byte.is_ascii_digit()).count();
+    let rest = rest[digits..].strip_prefix(b" ").unwrap_or(&rest[digits..]);
+    let name_end = rest.iter().position(|byte| *byte == b']').filter(|_| rest.starts_with(b"["));
+    match name_end.and_then(|end| rest[end..].strip_prefix(b"]:")) {
+        Some(said) if said.is_empty() || MESSAGES.iter().any(|message| said.starts_with(message)) => None,
+        Some(said) => Some(said),
+        None => Some(rest),
+    }
+}

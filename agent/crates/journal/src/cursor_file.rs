@@ -1,0 +1,78 @@
+//! A cursor on disk: two slots, `<path>/cursors/<sink>.0` and `.1`, written in turn.
+//!
+//! A write goes to the older slot and is synced, so a cut in the middle of it costs at most that step: the newer slot
+//! still stands, and the sink delivers a batch twice. Never does a cursor move further than the far side confirmed.
+
+use std::path::{Path, PathBuf};
+
+use model::SinkId;
+
+use crate::codec::mirror;
+use crate::cursor::Cursor;
+use crate::disk;
+use crate::error::JournalError;
+use crate::sheet::{self, Magic};
+
+const MAGIC: Magic = *b"TGCU";
+
+/// The two slots of one sink.
+#[derive(Debug)]
+pub struct CursorFile {
+    slots: [PathBuf; 2],
+    /// Counter of the newest slot; the next write goes to the slot of the next counter's parity.
+    counter: u64,
+    /// Whether both slots' directory entries are known to be durable.
+    is_created: bool,
+}
+
+/// What stood on disk for a sink.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Loaded {
+    /// A cursor.
+    Cursor(Cursor),
+    /// Nothing: a new sink.
+    New,
+    /// Slots, but none that reads: start from the tail and say so. That costs duplicates, and loses nothing.
+    Damaged,
+}
+
+impl CursorFile {
+    /// Opens the slots of `sink` below the journal at `path`, and loads the newest that reads.
+    pub fn load(path: &Path, sink: &SinkId) -> Result<(Self, Loaded), JournalError> {
+        let dir = path.join("cursors");
+        disk::create_dir(&dir)?;
+        let slots = [0, 1].map(|slot| dir.join(format!("{sink}.{slot}")));
+        let mut loaded = Loaded::New;
+        let mut counter = 0;
+        let mut found = 0;
+        for slot in &slots {
+            let Some(bytes) = disk::read(slot)? else { continue };
+            found += 1;
+            let read = sheet::open(MAGIC, &bytes);
+            match read.and_then(|(at, body)| Ok((at, mirror::get_cursor(body)?))) {
+                Ok((at, cursor)) if at >= counter => {
+                    counter = at;
+                    loaded = Loaded::Cursor(cursor);
+                }
+                Err(_) if loaded == Loaded::New => loaded = Loaded::Damaged,
+                Ok(_) | Err(_) => {}
+            }
+        }
+        Ok((Self { slots, counter, is_created: found == 2 }, loaded))
+    }
+
+    /// Makes `cursor` durable.
+    pub fn store(&mut self, cursor: &Cursor) -> Result<(), JournalError> {
+        let mut body = Vec::new();
+        mirror::put_cursor(&mut body, cursor);
+        let counter = self.counter + 1;
+        let slot = &self.slots[usize::from(counter % 2 == 1)];
+        disk::write(slot, &sheet::frame(MAGIC, counter, &body))?;
+        if !self.is_created {
+            disk::sync_dir(slot.parent().expect("slots stand in the cursors directory"))?;
+            self.is_created = counter > 1;
+        }
+        self.counter = counter;
+        Ok(())
+    }
+}

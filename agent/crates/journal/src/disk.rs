@@ -1,0 +1,121 @@
+//! The few file system moves the journal is made of. Every one that is meant to last is synced here, file and
+//! directory, because a rename that is not can be undone by a power cut.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::error::JournalError;
+
+/// `st_blocks` counts in these, whatever the file system's own block is (stat(2)).
+const STAT_BLOCK_BYTES: u64 = 512;
+
+/// Makes the entries of a directory durable.
+pub(crate) fn sync_dir(path: &Path) -> Result<(), JournalError> {
+    File::open(path).and_then(|dir| dir.sync_all()).map_err(JournalError::io("sync the directory", path))
+}
+
+/// Makes a directory, its entries and the files in it durable.
+pub(crate) fn sync_tree(path: &Path) -> Result<(), JournalError> {
+    for entry in entries(path)? {
+        if entry.is_dir() {
+            sync_tree(&entry)?;
+        } else {
+            File::open(&entry).and_then(|file| file.sync_all()).map_err(JournalError::io("sync", &entry))?;
+        }
+    }
+    sync_dir(path)
+}
+
+/// Creates a directory and makes that durable.
+pub(crate) fn create_dir(path: &Path) -> Result<(), JournalError> {
+    fs::create_dir_all(path).map_err(JournalError::io("create", path))?;
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or(Ok(()), sync_dir)
+}
+
+/// The paths in a directory, in name order; none if it is not there.
+pub(crate) fn entries(path: &Path) -> Result<Vec<PathBuf>, JournalError> {
+    let listing = match fs::read_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        listing => listing.map_err(JournalError::io("list", path))?,
+    };
+    let paths: io::Result<Vec<_>> = listing.map(|entry| entry.map(|entry| entry.path())).collect();
+    let mut paths = paths.map_err(JournalError::io("list", path))?;
+    paths.sort();
+    Ok(paths)
+}
+
+/// The bytes of a file; `None` if it is not there.
+pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, JournalError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(JournalError::io("read", path)(error)),
+    }
+}
+
+/// Replaces a file's content so that a cut at any point leaves the old or the new, never a mixture.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), JournalError> {
+    let tmp = with_suffix(path, ".tmp");
+    write(&tmp, bytes)?;
+    rename(&tmp, path)
+}
+
+/// Writes a file in place and makes its content durable; its directory entry is the caller's to sync.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), JournalError> {
+    let written = File::create(path).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    written.map_err(JournalError::io("write", path))
+}
+
+/// Renames durably, within one directory or between two.
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), JournalError> {
+    fs::rename(from, to).map_err(JournalError::io("rename", from))?;
+    let (from, to) = (from.parent(), to.parent());
+    to.map_or(Ok(()), sync_dir)?;
+    if from == to { Ok(()) } else { from.map_or(Ok(()), sync_dir) }
+}
+
+/// Removes a file or a directory with all that is in it, durably; not being there is fine.
+pub(crate) fn remove(path: &Path) -> Result<(), JournalError> {
+    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        removed => removed.map_err(JournalError::io("remove", path))?,
+    }
+    path.parent().map_or(Ok(()), sync_dir)
+}
+
+/// Space taken on the disk by all that is below `path`: blocks, not lengths.
+pub(crate) fn bytes_of(path: &Path) -> Result<u64, JournalError> {
+    let mut bytes = 0;
+    for entry in entries(path)? {
+        match fs::symlink_metadata(&entry) {
+            Ok(metadata) if metadata.is_dir() => bytes += bytes_of(&entry)?,
+            Ok(metadata) => bytes += metadata.blocks() * STAT_BLOCK_BYTES,
+            // Removed while we looked, as sled does with its snapshots.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(JournalError::io("measure", &entry)(error)),
+        }
+    }
+    Ok(bytes)
+}
+
+/// Takes the lock of the journal at `path`, whose lock file is `file`; held until the file is closed.
+pub(crate) fn lock(path: &Path, file: File) -> Result<File, JournalError> {
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(JournalError::Locked { path: path.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(JournalError::io("lock", path)(error)),
+    }
+}
+
+/// The same path with more at its end.
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}

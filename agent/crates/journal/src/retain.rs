@@ -1,0 +1,120 @@
+//! What goes, and in which order: generations that every sink has confirmed and the replay window does not cover;
+//! over budget those that are confirmed; then, oldest first, those that are not, each for a gap.
+//!
+//! Whole directories go, so the space comes back at once and no key is ever deleted.
+
+use std::path::Path;
+
+use model::{Gap, GapReason, Seq, SeqRange};
+
+use crate::disk;
+use crate::error::JournalError;
+use crate::generation::Survey;
+use crate::journal::Journal;
+use crate::settings::Moment;
+use crate::shelf::{Sealed, dir_of};
+
+/// Damaged generations kept as evidence.
+const QUARANTINED_MAX: usize = 4;
+const QUARANTINE: &str = "quarantine";
+
+/// Puts a generation out of the way, where a person can look at it.
+pub(crate) fn quarantine(path: &Path, first: Seq) -> Result<(), JournalError> {
+    let place = path.join(QUARANTINE);
+    disk::create_dir(&place)?;
+    let held = disk::entries(&place)?;
+    for oldest in held.iter().take((held.len() + 1).saturating_sub(QUARANTINED_MAX)) {
+        disk::remove(oldest)?;
+    }
+    let dir = dir_of(path, first);
+    let target = place.join(dir.file_name().expect("a generation's directory has a name"));
+    disk::remove(&target)?;
+    disk::rename(&dir, &target)
+}
+
+impl Journal {
+    /// Removes what is not to be kept any longer. All below `drained` every sink has confirmed.
+    ///
+    /// Returns the losses that this made, and any other not yet told: append their events. They are noted on disk
+    /// until an event for each is durable.
+    pub fn retain(&mut self, drained: Seq, now: Moment) -> Result<Vec<Gap>, JournalError> {
+        self.quarantine_broken(drained)?;
+        self.remove_expired(drained, now)?;
+        self.keep_budget(drained)?;
+        // A survey may have found more that does not open.
+        self.quarantine_broken(drained)?;
+        Ok(self.owed_gaps())
+    }
+
+    fn sealed(&self) -> Vec<(Seq, Sealed)> {
+        self.shelf.rack().sealed.iter().map(|(&first, sealed)| (first, sealed.clone())).collect()
+    }
+
+    fn quarantine_broken(&mut self, drained: Seq) -> Result<(), JournalError> {
+        let broken: Vec<_> = self.sealed().into_iter().filter(|(_, sealed)| sealed.is_broken).collect();
+        for (first, sealed) in broken {
+            let lost = SeqRange::new(first.max(drained), sealed.next);
+            let gap = Gap { range: Some(lost), count: lost.len(), times: None, reason: GapReason::Corrupt };
+            self.owed.owe(if lost.is_empty() { Vec::new() } else { vec![gap] })?;
+            quarantine(&self.shelf.path, first)?;
+            self.shelf.rack().forget(first);
+        }
+        Ok(())
+    }
+
+    fn remove_expired(&mut self, drained: Seq, now: Moment) -> Result<(), JournalError> {
+        for (first, sealed) in self.sealed() {
+            if sealed.next > drained {
+                break;
+            }
+            let survey = self.shelf.rack().survey(&self.shelf.path, first)?;
+            let latest = survey.and_then(|survey| survey.times).map(|(_, latest)| latest.as_millis());
+            let age_ms = latest.map_or(i64::MAX, |latest| now.wall.as_millis().saturating_sub(latest));
+            if age_ms < i64::try_from(self.settings.keep_delivered_ms).unwrap_or(i64::MAX) {
+                break;
+            }
+            self.remove(first)?;
+        }
+        Ok(())
+    }
+
+    fn keep_budget(&mut self, drained: Seq) -> Result<(), JournalError> {
+        let total = self.shelf.rack().bytes();
+        let mut excess = total.saturating_sub(self.settings.max_bytes);
+        if excess == 0 {
+            return Ok(());
+        }
+        let mut doomed = Vec::new();
+        let mut gaps = Vec::new();
+        for (first, sealed) in self.sealed() {
+            if excess == 0 {
+                break;
+            }
+            excess = excess.saturating_sub(sealed.bytes);
+            if sealed.next > drained {
+                let survey = self.shelf.rack().survey(&self.shelf.path, first)?;
+                gaps.extend(dropped(SeqRange::new(first.max(drained), sealed.next), survey));
+            }
+            doomed.push(first);
+        }
+        self.is_seal_due = excess > 0;
+        self.owed.owe(gaps)?;
+        doomed.into_iter().try_for_each(|first| self.remove(first))
+    }
+
+    fn remove(&mut self, first: Seq) -> Result<(), JournalError> {
+        // Off the list first: a reader that finds it there can still open it.
+        self.shelf.rack().forget(first);
+        disk::remove(&dir_of(&self.shelf.path, first))
+    }
+}
+
+/// The gap for what is dropped of a generation. Behind its last record may be a hole that was told before.
+fn dropped(lost: SeqRange, survey: Option<Survey>) -> Option<Gap> {
+    let (range, times, reason) = match survey {
+        Some(survey) => (SeqRange::new(lost.first, lost.next.min(survey.end)), survey.times, GapReason::Quota),
+        None => (lost, None, GapReason::Corrupt),
+    };
+    let gap = Gap { range: Some(range), count: range.len(), times, reason };
+    (!range.is_empty()).then_some(gap)
+}

@@ -1,0 +1,65 @@
+//! The bytes of named batches, `<path>/sealed/<sink>/<first>-<next>`, kept until the far side has them: a retry, even
+//! after a crash, sends the same bytes under the same key.
+
+use std::path::{Path, PathBuf};
+
+use model::{SeqRange, SinkId};
+
+use crate::disk;
+use crate::error::JournalError;
+use crate::sheet::{self, Magic};
+
+const MAGIC: Magic = *b"TGSB";
+
+/// The sealed batches of one sink.
+#[derive(Debug)]
+pub struct SealedStore {
+    dir: PathBuf,
+    bytes_max: u64,
+}
+
+impl SealedStore {
+    /// Opens the store of `sink` below the journal at `path`. What a crash left half written is removed.
+    ///
+    /// All batches together take at most `bytes_max` on disk: [`SealedStore::put`] refuses what is beyond.
+    pub fn open(path: &Path, sink: &SinkId, bytes_max: u64) -> Result<Self, JournalError> {
+        let parent = path.join("sealed");
+        disk::create_dir(&parent)?;
+        let dir = parent.join(sink.as_str());
+        disk::create_dir(&dir)?;
+        for entry in disk::entries(&dir)? {
+            if entry.extension().is_some_and(|extension| extension == "tmp") {
+                disk::remove(&entry)?;
+            }
+        }
+        Ok(Self { dir, bytes_max })
+    }
+
+    /// Seals the bytes of a batch: durable when it returns.
+    pub fn put(&self, range: SeqRange, bytes: &[u8]) -> Result<(), JournalError> {
+        let size = u64::try_from(bytes.len()).expect("usize has at most 64 bits");
+        if disk::bytes_of(&self.dir)?.saturating_add(size) > self.bytes_max {
+            return Err(JournalError::SealedFull { bytes: size, bytes_max: self.bytes_max });
+        }
+        disk::replace(&self.file_of(range), &sheet::frame(MAGIC, range.first.0, bytes))
+    }
+
+    /// The bytes of a batch as they were sealed; `None` if it was not.
+    pub fn get(&self, range: SeqRange) -> Result<Option<Vec<u8>>, JournalError> {
+        let path = self.file_of(range);
+        let Some(bytes) = disk::read(&path)? else { return Ok(None) };
+        match sheet::open(MAGIC, &bytes) {
+            Ok((first, body)) if first == range.first.0 => Ok(Some(body.to_vec())),
+            _ => Err(JournalError::SealedDamaged { path }),
+        }
+    }
+
+    /// Forgets a batch: the far side has it.
+    pub fn remove(&self, range: SeqRange) -> Result<(), JournalError> {
+        disk::remove(&self.file_of(range))
+    }
+
+    fn file_of(&self, range: SeqRange) -> PathBuf {
+        self.dir.join(format!("{:020}-{:020}", range.first.0, range.next.0))
+    }
+}

@@ -1,0 +1,230 @@
+//! Which generations there are, and which of them are open: shared by the writer and all readers.
+//!
+//! Only the active generation and the [`SEALED_OPEN_MAX`] sealed ones last asked for are held open: an idle agent
+//! has 14 MiB in all. A reader that still holds one which was let go, removed or repacked reads on from its open
+//! files; the next one to ask opens what then stands in its place, which has the same records.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use model::{Epoch, Seq, SeqRange};
+
+use crate::disk;
+use crate::error::JournalError;
+use crate::generation::{Fault, Generation, Purpose, Survey};
+
+/// Two: one that a sink drains and one that a second, later sink does.
+const SEALED_OPEN_MAX: usize = 2;
+
+/// What is known of a sealed generation.
+#[derive(Debug, Clone)]
+pub(crate) struct Sealed {
+    /// The first number of the generation after it.
+    pub(crate) next: Seq,
+    /// On disk.
+    pub(crate) bytes: u64,
+    /// Filled in when it was first asked for.
+    pub(crate) survey: Option<Survey>,
+    /// It did not open: the writer will put it into quarantine.
+    pub(crate) is_broken: bool,
+    handle: Weak<Generation>,
+}
+
+/// The lists behind the lock.
+#[derive(Debug)]
+pub(crate) struct Rack {
+    pub(crate) sealed: BTreeMap<Seq, Sealed>,
+    pub(crate) active: Arc<Generation>,
+    pub(crate) active_bytes: u64,
+    /// Sealed generations held open, the one last asked for at the end.
+    recent: Vec<Arc<Generation>>,
+}
+
+/// Where a position stands.
+pub(crate) enum Place {
+    /// In this generation, which has all of this range.
+    Generation(Arc<Generation>, SeqRange),
+    /// In a generation that does not open.
+    Broken(SeqRange),
+    /// Below the first that is kept, which is this.
+    Removed(Seq),
+}
+
+/// The shared part of a journal.
+#[derive(Debug)]
+pub(crate) struct Shelf {
+    pub(crate) path: PathBuf,
+    pub(crate) epoch: Epoch,
+    head: AtomicU64,
+    /// Records appended and not durable yet.
+    pub(crate) pending: AtomicU64,
+    rack: Mutex<Rack>,
+    /// Held as long as anyone uses the journal.
+    _lock: File,
+}
+
+/// The directory of the generation that starts at `first`.
+pub(crate) fn dir_of(path: &Path, first: Seq) -> PathBuf {
+    path.join(format!("g{:020}", first.0))
+}
+
+/// The first numbers of the generations at `path`, in order.
+pub(crate) fn generations_at(path: &Path) -> Result<Vec<Seq>, JournalError> {
+    let number = |entry: &PathBuf| {
+        let digits = entry.file_name()?.to_str()?.strip_prefix('g')?;
+        if digits.len() == 20 { digits.parse().ok().map(Seq) } else { None }
+    };
+    Ok(disk::entries(path)?.iter().filter_map(number).collect())
+}
+
+impl Shelf {
+    /// Lists the sealed generations `firsts`, behind which `active` stands, whose records end at `head`.
+    pub(crate) fn new(
+        path: PathBuf,
+        lock: File,
+        epoch: Epoch,
+        firsts: &[Seq],
+        active: Generation,
+        head: Seq,
+    ) -> Result<Self, JournalError> {
+        let nexts = firsts.iter().skip(1).chain([active.first()].iter()).copied().collect::<Vec<_>>();
+        let mut sealed = BTreeMap::new();
+        for (&first, next) in firsts.iter().zip(nexts) {
+            sealed.insert(first, Sealed::new(next, disk::bytes_of(&dir_of(&path, first))?));
+        }
+        let active_bytes = disk::bytes_of(active.dir())?;
+        let rack = Rack { sealed, active: Arc::new(active), active_bytes, recent: Vec::new() };
+        let (head, pending) = (AtomicU64::new(head.0), AtomicU64::new(0));
+        Ok(Self { path, epoch, head, pending, rack: Mutex::new(rack), _lock: lock })
+    }
+
+    /// The first position that is not durable yet.
+    pub(crate) fn head(&self) -> Seq {
+        Seq(self.head.load(Ordering::Acquire))
+    }
+
+    /// Makes all below `head` visible: they are durable.
+    pub(crate) fn publish(&self, head: Seq) {
+        self.head.store(head.0, Ordering::Release);
+    }
+
+    /// The lists. Held over the opening of a generation, never over a flush.
+    pub(crate) fn rack(&self) -> MutexGuard<'_, Rack> {
+        self.rack.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The first position that is kept.
+    pub(crate) fn tail(&self) -> Seq {
+        self.rack().tail()
+    }
+
+    /// Finds `seq`, and opens its generation if need be.
+    pub(crate) fn place_of(&self, seq: Seq) -> Result<Place, JournalError> {
+        let mut rack = self.rack();
+        if seq >= rack.active.first() {
+            let range = SeqRange::new(rack.active.first(), Seq(u64::MAX));
+            return Ok(Place::Generation(Arc::clone(&rack.active), range));
+        }
+        let Some((&first, sealed)) = rack.sealed.range(..=seq).next_back() else {
+            return Ok(Place::Removed(rack.tail()));
+        };
+        let range = SeqRange::new(first, sealed.next);
+        if seq >= sealed.next {
+            // A hole where a generation was taken out; the next one that is kept starts behind it.
+            let after = rack.sealed.range(seq..).next().map_or(rack.active.first(), |(&first, _)| first);
+            return Ok(Place::Broken(SeqRange::new(range.next, after)));
+        }
+        match rack.open(&self.path, first)? {
+            Some(generation) => Ok(Place::Generation(generation, range)),
+            None => Ok(Place::Broken(range)),
+        }
+    }
+}
+
+impl Sealed {
+    pub(crate) fn new(next: Seq, bytes: u64) -> Self {
+        Self { next, bytes, survey: None, is_broken: false, handle: Weak::new() }
+    }
+}
+
+impl Rack {
+    /// The first position that is kept.
+    pub(crate) fn tail(&self) -> Seq {
+        self.sealed.first_key_value().map_or(self.active.first(), |(&first, _)| first)
+    }
+
+    /// On disk, of all generations.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.sealed.values().map(|sealed| sealed.bytes).sum::<u64>() + self.active_bytes
+    }
+
+    /// Opens a sealed generation; `None` if it is damaged, which is noted.
+    pub(crate) fn open(&mut self, path: &Path, first: Seq) -> Result<Option<Arc<Generation>>, JournalError> {
+        let sealed = self.sealed.get_mut(&first).expect("asked for a listed one, under the lock");
+        if sealed.is_broken {
+            return Ok(None);
+        }
+        let generation = match sealed.handle.upgrade() {
+            Some(generation) => generation,
+            None => match Generation::open(&dir_of(path, first), first, Purpose::Read) {
+                Ok(generation) => Arc::new(generation),
+                Err(Fault::Refused(error)) => return Err(error),
+                Err(Fault::Damaged(error)) => {
+                    tracing::error!(%error, %first, "generation does not open, will go to quarantine");
+                    sealed.is_broken = true;
+                    return Ok(None);
+                }
+            },
+        };
+        sealed.handle = Arc::downgrade(&generation);
+        self.recent.retain(|held| held.first() != first);
+        self.recent.push(Arc::clone(&generation));
+        if self.recent.len() > SEALED_OPEN_MAX {
+            self.recent.remove(0);
+        }
+        Ok(Some(generation))
+    }
+
+    /// The survey of a sealed generation, made at the first call; `None` if it is damaged.
+    pub(crate) fn survey(&mut self, path: &Path, first: Seq) -> Result<Option<Survey>, JournalError> {
+        if let Some(survey) = self.sealed.get(&first).and_then(|sealed| sealed.survey) {
+            return Ok(Some(survey));
+        }
+        let Some(generation) = self.open(path, first)? else { return Ok(None) };
+        let survey = generation.survey()?;
+        self.sealed.get_mut(&first).expect("opened above").survey = Some(survey);
+        Ok(Some(survey))
+    }
+
+    /// Makes `next` the active generation; the one before is sealed, and let go when its readers are done.
+    pub(crate) fn seal(&mut self, next: Generation, next_bytes: u64) {
+        let before = std::mem::replace(&mut self.active, Arc::new(next));
+        let mut sealed = Sealed::new(self.active.first(), self.active_bytes);
+        sealed.handle = Arc::downgrade(&before);
+        self.sealed.insert(before.first(), sealed);
+        self.active_bytes = next_bytes;
+    }
+
+    /// Takes a generation off the list. Readers that hold it read on.
+    pub(crate) fn forget(&mut self, first: Seq) {
+        self.sealed.remove(&first);
+        self.recent.retain(|held| held.first() != first);
+    }
+
+    /// What stands at the place of a sealed generation is new and takes `bytes`.
+    pub(crate) fn replaced(&mut self, first: Seq, bytes: u64) {
+        self.recent.retain(|held| held.first() != first);
+        if let Some(sealed) = self.sealed.get_mut(&first) {
+            sealed.handle = Weak::new();
+            sealed.bytes = bytes;
+        }
+    }
+
+    /// Whether a generation is open.
+    pub(crate) fn is_open(&self, first: Seq) -> bool {
+        self.sealed.get(&first).is_some_and(|sealed| sealed.handle.strong_count() > 0)
+    }
+}

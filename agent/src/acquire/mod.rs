@@ -1,0 +1,12 @@
+//! From the wire to readings: one task a bus owns the port and the decoders of the instruments on it.
+//!
+//! A port that fails is reopened for ever, with an event each way; nothing else is disturbed by it. The port is never
+//! blocked and memory never grows: where the journal's door is full, readings are dropped and become a gap.
+//! This room never sees a sink; the journal stands between.
+
+mod bus;
+mod emit;
+mod port;
+mod station;
+
+pub use bus::Bus;

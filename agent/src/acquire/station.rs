@@ -1,0 +1,142 @@
+//! One instrument on its bus: decoder, calibration, limits and counters. Bytes in, records out.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use instruments::{Output, Protocol, Refused, Sample, SampleValue};
+use model::{Event, EventKind, Quality, Reading, Record, Stamp, Value};
+use tracing::warn;
+
+use crate::config::{InstrumentConfig, QuantityConfig};
+use crate::telemetry::health::{InstrumentHealth, LastValue};
+
+/// At most one `frame-rejected` event an instrument in this time: a wrong baud rate must not fill the journal.
+const REJECTED_EVENT_EVERY_MS: u64 = 60_000;
+
+/// An instrument being listened to.
+pub struct Station {
+    config: InstrumentConfig,
+    protocol: Box<dyn Protocol>,
+    output: Output,
+    health: Arc<InstrumentHealth>,
+    next_rejected_event_ms: u64,
+    refused_since_event: u64,
+}
+
+impl Station {
+    /// A station for an instrument whose protocol was bound when the configuration was checked.
+    pub fn new(config: InstrumentConfig, health: Arc<InstrumentHealth>) -> Self {
+        let protocol = bind(&config);
+        Self { config, protocol, output: Output::default(), health, next_rejected_event_ms: 0, refused_since_event: 0 }
+    }
+
+    /// The instrument's health.
+    pub fn health(&self) -> &InstrumentHealth {
+        &self.health
+    }
+
+    /// The instrument's configuration.
+    pub fn config(&self) -> &InstrumentConfig {
+        &self.config
+    }
+
+    /// Forgets half a frame that will never be finished.
+    pub fn reset(&mut self) {
+        self.protocol = bind(&self.config);
+    }
+
+    /// The line was talking when it was opened: what comes first may be the tail of a frame.
+    pub fn distrust_first_frame(&mut self) {
+        self.protocol.resync();
+    }
+
+    /// Takes bytes off the wire; what they say is added to `records`.
+    pub fn receive(&mut self, bytes: &[u8], at: Stamp, records: &mut Vec<Record>) {
+        self.output.clear();
+        self.protocol.receive(bytes, at, &mut self.output);
+        self.take_readings(at, records);
+        self.take_refused(at, records);
+    }
+
+    fn take_readings(&mut self, at: Stamp, records: &mut Vec<Record>) {
+        let Some(last) = self.output.samples.last() else { return };
+        self.health.last_reading_at.store(last.at.time.as_millis(), Ordering::Relaxed);
+        self.health.last_reading_mono_ms.store(at.mono_ms, Ordering::Relaxed);
+        let count = u64::try_from(self.output.samples.len()).unwrap_or(u64::MAX);
+        self.health.readings_total.fetch_add(count, Ordering::Relaxed);
+        let mut values = self.health.values.lock();
+        for sample in self.output.samples.drain(..) {
+            let quantity = &self.config.quantities[sample.field];
+            let reading = reading(quantity, &sample);
+            let last = LastValue { time: sample.at.time, value: reading.value.clone(), quality: reading.quality };
+            values[sample.field] = Some(last);
+            records.push(Record::Reading(reading));
+        }
+    }
+
+    fn take_refused(&mut self, at: Stamp, records: &mut Vec<Record>) {
+        let count = self.output.counts.refused;
+        if count == 0 {
+            return;
+        }
+        self.health.frames_refused_total.fetch_add(count, Ordering::Relaxed);
+        self.refused_since_event += count;
+        let Some(refused) = self.output.refused.first() else { return };
+        self.health.last_error.set(Some(format!("frame refused: {}", refused.why)));
+        if at.mono_ms < self.next_rejected_event_ms {
+            return;
+        }
+        warn!(instrument = %self.config.id, why = %refused.why, frame = %printable(&refused.frame), "frame refused");
+        records.push(Record::Event(self.rejected_event(refused)));
+        self.next_rejected_event_ms = at.mono_ms + REJECTED_EVENT_EVERY_MS;
+        self.refused_since_event = 0;
+    }
+
+    fn rejected_event(&self, refused: &Refused) -> Event {
+        Event::new(refused.at, EventKind::FrameRejected)
+            .of(&self.config.id)
+            .with("why", refused.why.to_string())
+            .with("frame_hex", hex(&refused.frame))
+            .with("frame_bytes", u64::try_from(refused.len).unwrap_or(u64::MAX))
+            .with("frames_refused", self.refused_since_event)
+    }
+}
+
+fn bind(config: &InstrumentConfig) -> Box<dyn Protocol> {
+    instruments::bind(&config.protocol, &config.fields()).expect("bound once when the configuration was checked")
+}
+
+/// Scale, offset and limits: a sample becomes a reading.
+fn reading(quantity: &QuantityConfig, sample: &Sample) -> Reading {
+    let (value, quality) = match &sample.value {
+        SampleValue::Missing => (Value::Missing, Quality::Missing),
+        SampleValue::Text(text) => (Value::Text(text.clone()), Quality::NotEvaluated),
+        SampleValue::Number(raw) => number(quantity, *raw),
+    };
+    Reading { stamp: sample.at, series: quantity.series.clone(), value, quality }
+}
+
+fn number(quantity: &QuantityConfig, raw: f64) -> (Value, Quality) {
+    let value = raw * quantity.scale + quantity.offset;
+    if !value.is_finite() {
+        return (Value::Missing, Quality::Missing);
+    }
+    let quality = match quantity.valid {
+        None => Quality::NotEvaluated,
+        Some([low, high]) if (low..=high).contains(&value) => Quality::Pass,
+        Some(_) => Quality::Fail,
+    };
+    (Value::Number(value), quality)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a String takes any text");
+        text
+    })
+}
+
+fn printable(bytes: &[u8]) -> String {
+    bytes.escape_ascii().to_string()
+}

@@ -1,0 +1,153 @@
+//! The command line: one file a command; its module doc is its manual.
+//!
+//! Data on stdout, everything else on stderr; a broken pipe is a good end. Exit codes: 0 fine, 1 the thing asked about
+//! is not fine, 64 usage, 69 daemon or peer not reachable, 74 disk or port failure, 78 bad configuration.
+
+mod check;
+mod demo;
+mod run;
+mod screen;
+mod simulate;
+mod status;
+mod tail;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Config, ConfigError, Layers};
+use crate::control::client::ClientError;
+use crate::run::RunError;
+use crate::telemetry::logs;
+
+/// Edge ingestion agent: serial instruments to a durable journal to S3 and MQTT.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version, max_term_width = 100)]
+struct Cli {
+    /// Configuration file
+    #[arg(long, global = true, value_name = "FILE", default_value = "/etc/tidegate/tidegate.toml")]
+    config: PathBuf,
+    /// Print JSON
+    #[arg(long, global = true)]
+    json: bool,
+    /// Say more (twice: everything)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the agent
+    Run,
+    /// Simulated instruments, the whole agent, a local lake: no network, broker or cloud needed
+    Demo(demo::Args),
+    /// Check a configuration; every problem with its place and what would be right
+    Check(check::Args),
+    /// One screen of health of the running agent
+    Status,
+    /// Readings and events from the journal
+    Tail(tail::Args),
+    /// A simulated instrument on a pseudo-terminal
+    Simulate(simulate::Args),
+}
+
+/// What a command ends with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Exit {
+    Fine = 0,
+    NotFine = 1,
+    Usage = 64,
+    Unavailable = 69,
+    Disk = 74,
+    Config = 78,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        let code = match exit {
+            Exit::Fine => 0,
+            Exit::NotFine => 1,
+            Exit::Usage => 64,
+            Exit::Unavailable => 69,
+            Exit::Disk => 74,
+            Exit::Config => 78,
+        };
+        ExitCode::from(code)
+    }
+}
+
+/// The command line from beginning to end.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Fine };
+            // Help that nobody reads is no failure.
+            return match error.print() {
+                Ok(()) => exit.into(),
+                Err(error) if is_broken_pipe(&error) => Exit::Fine.into(),
+                Err(_) => Exit::Disk.into(),
+            };
+        }
+    };
+    let exit = match dispatch(&cli) {
+        Ok(exit) => exit,
+        Err(error) => explain(&error),
+    };
+    exit.into()
+}
+
+fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
+    match &cli.command {
+        Command::Run => {
+            logs::start(cli.verbose);
+            run::main(&load(&cli.config)?)
+        }
+        Command::Demo(args) => demo::main(args, cli.verbose),
+        Command::Check(args) => check::main(args, &cli.config, cli.json),
+        Command::Status => status::main(&load(&cli.config)?, cli.json),
+        Command::Tail(args) => tail::main(args, &load(&cli.config)?, cli.json),
+        Command::Simulate(args) => simulate::main(args, &cli.config),
+    }
+}
+
+fn load(file: &Path) -> Result<Arc<Config>, ConfigError> {
+    crate::config::load(&Layers::of_process(file)).map(Arc::new)
+}
+
+/// Says what went wrong and gives the exit code for it.
+fn explain(error: &anyhow::Error) -> Exit {
+    if let Some(error) = error.downcast_ref::<ConfigError>() {
+        eprintln!("{}", error.render(screen::is_coloured(&io::stderr())));
+        eprintln!("\n{error}");
+        return Exit::Config;
+    }
+    if error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).any(is_broken_pipe) {
+        return Exit::Fine;
+    }
+    eprintln!("tidegate: {error:#}");
+    match error.downcast_ref::<ClientError>() {
+        Some(ClientError::NotReached { .. }) => {
+            eprintln!("is it running? (systemctl status tidegate, or: tidegate run)");
+            Exit::Unavailable
+        }
+        Some(ClientError::Broken(_) | ClientError::Refused { .. }) => Exit::Unavailable,
+        None if error.is::<RunError>() => Exit::Disk,
+        None => Exit::Disk,
+    }
+}
+
+fn is_broken_pipe(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe
+}
+
+/// A runtime for a command that asks one question.
+fn small_runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}

@@ -1,0 +1,73 @@
+//! How things look on a terminal: colour where it is wanted, columns where there are some.
+
+use std::io::IsTerminal;
+
+use model::Timestamp;
+
+/// A colour with a meaning.
+#[derive(Debug, Clone, Copy)]
+pub enum Paint {
+    /// All is well.
+    Good,
+    /// Look at it.
+    Bad,
+    /// Less important.
+    Dim,
+    /// A heading.
+    Bold,
+}
+
+/// Whether colours are wanted on this stream.
+pub fn is_coloured(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Text in a colour, where colours are wanted.
+pub fn paint(text: &str, paint: Paint, is_coloured: bool) -> String {
+    if !is_coloured {
+        return text.to_owned();
+    }
+    let code = match paint {
+        Paint::Good => "32",
+        Paint::Bad => "31;1",
+        Paint::Dim => "2",
+        Paint::Bold => "1",
+    };
+    format!("\x1b[{code}m{text}\x1b[0m")
+}
+
+/// Bytes as a person reads them.
+pub fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["B", "KiB", "MiB", "GiB"];
+    let mut unit = 0;
+    let mut tenths = bytes.saturating_mul(10);
+    while tenths >= 10_240 && unit + 1 < UNITS.len() {
+        tenths /= 1_024;
+        unit += 1;
+    }
+    match unit {
+        0 => format!("{bytes} B"),
+        _ => format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit]),
+    }
+}
+
+/// Seconds as a person reads them.
+pub fn seconds(seconds: u64) -> String {
+    match seconds {
+        0..=119 => format!("{seconds} s"),
+        120..=7_199 => format!("{} min", seconds / 60),
+        7_200..=172_799 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// How long ago, as a person reads it.
+pub fn ago(time: Option<Timestamp>, now: Timestamp) -> String {
+    match time {
+        None => "never".to_owned(),
+        Some(time) => {
+            let millis = now.as_millis().saturating_sub(time.as_millis()).max(0);
+            format!("{} ago", seconds(u64::try_from(millis / 1_000).unwrap_or(0)))
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! `tidegate status`: one screen of health of the running agent.
+//!
+//! Exit 0 when all is well, 1 when something is not, 69 when the agent does not answer.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::sync::Arc;
+
+use http_body_util::BodyExt;
+
+use super::screen::{self, Paint, ago, bytes, paint, seconds};
+use super::{Exit, small_runtime};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::control::client::{self, ClientError};
+use crate::control::status::{InstrumentStatus, SinkStatus, Status};
+
+pub fn main(config: &Arc<Config>, is_json: bool) -> anyhow::Result<Exit> {
+    let body = small_runtime()?.block_on(async {
+        let response = client::get(&config.local.socket, "/v1/status").await?;
+        Ok::<_, ClientError>(response.into_body().collect().await?.to_bytes())
+    })?;
+    let status: Status = serde_json::from_slice(&body)?;
+    let mut out = std::io::stdout().lock();
+    if is_json {
+        out.write_all(&body)?;
+        writeln!(out)?;
+    } else {
+        let is_coloured = screen::is_coloured(&std::io::stdout());
+        write!(out, "{}", render(&status, is_coloured))?;
+    }
+    out.flush()?;
+    Ok(if status.is_well() { Exit::Fine } else { Exit::NotFine })
+}
+
+/// The screen.
+pub fn render(status: &Status, is_coloured: bool) -> String {
+    let mut text = String::new();
+    let journal = &status.journal;
+    let heading = |title: &str| paint(title, Paint::Bold, is_coloured);
+    let lines = [
+        format!(
+            "{} {} at {}, tidegate {}, up {}",
+            heading("device"),
+            status.device,
+            status.site,
+            status.version,
+            seconds(status.uptime_s)
+        ),
+        format!("clock  {}", status.clock.state.as_str()),
+        format!(
+            "journal {} of {}, records {} to {}, {} at risk if power went now",
+            bytes(journal.bytes),
+            bytes(journal.bytes_max),
+            journal.tail,
+            journal.head.saturating_sub(1),
+            journal.at_risk_readings,
+        ),
+    ];
+    for line in lines {
+        writeln!(text, "{line}").expect("a String takes any text");
+    }
+    if journal.dropped_total > 0 {
+        let dropped = format!("{} records dropped: the journal is over its budget", journal.dropped_total);
+        writeln!(text, "        {}", paint(&dropped, Paint::Bad, is_coloured)).expect("a String takes any text");
+    }
+    write!(text, "\n{}\n", heading("instruments")).expect("a String takes any text");
+    for instrument in &status.instruments {
+        write_instrument(&mut text, instrument, is_coloured);
+    }
+    write!(text, "\n{}\n", heading("sinks")).expect("a String takes any text");
+    for sink in &status.sinks {
+        write_sink(&mut text, sink, is_coloured);
+    }
+    text
+}
+
+fn state(word: &str, is_good: bool, is_coloured: bool) -> String {
+    paint(&format!("{word:<8}"), if is_good { Paint::Good } else { Paint::Bad }, is_coloured)
+}
+
+fn write_instrument(text: &mut String, instrument: &InstrumentStatus, is_coloured: bool) {
+    let now = Clock::of_this_boot().now();
+    let InstrumentStatus { id, bus, readings_total, frames_refused_total, .. } = instrument;
+    let is_up = instrument.state == "up";
+    let mut line = format!(
+        "  {} {id} on {bus}: {readings_total} readings, {frames_refused_total} frames refused, last {}",
+        state(&instrument.state, is_up, is_coloured),
+        ago(instrument.last_reading_at, now),
+    );
+    if instrument.state == "garbled" {
+        line.push_str("\n           bytes come and none of them decodes: wrong baud rate or profile?");
+    }
+    if let Some(error) = &instrument.last_error {
+        write!(line, "\n           {}", paint(error, Paint::Dim, is_coloured)).expect("a String takes any text");
+    }
+    for (quantity, value) in &instrument.values {
+        write!(line, "\n           {quantity:<24} {} {} ({})", value.value, value.unit, value.quality.as_str())
+            .expect("a String takes any text");
+    }
+    writeln!(text, "{line}").expect("a String takes any text");
+}
+
+fn write_sink(text: &mut String, sink: &SinkStatus, is_coloured: bool) {
+    let is_ok = sink.state == "ok";
+    let now = Clock::of_this_boot().now();
+    let mut line = format!(
+        "  {} {} ({}): {} delivered, {} behind",
+        state(&sink.state, is_ok, is_coloured),
+        sink.id,
+        sink.r#type,
+        sink.delivered_total,
+        sink.lag_readings,
+    );
+    if sink.lag_readings > 0 {
+        write!(line, " ({})", seconds(sink.lag_s)).expect("a String takes any text");
+    }
+    write!(line, ", last success {}", ago(sink.last_success_at, now)).expect("a String takes any text");
+    if sink.quarantined_batches > 0 {
+        let aside = format!(", {} batches set aside", sink.quarantined_batches);
+        line.push_str(&paint(&aside, Paint::Bad, is_coloured));
+    }
+    if let (false, Some(error)) = (is_ok, &sink.last_error) {
+        write!(line, "\n           {}", paint(error, Paint::Dim, is_coloured)).expect("a String takes any text");
+    }
+    writeln!(text, "{line}").expect("a String takes any text");
+}

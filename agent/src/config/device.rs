@@ -1,0 +1,99 @@
+//! `[device]` and `[local]`: who this is, and how it is asked on the spot.
+
+use std::path::PathBuf;
+
+use model::{DeviceId, NameError, SiteId, Tags};
+
+use super::section::{Misfit, Section};
+use super::value::{self, parsed, text};
+
+/// `[device]`
+#[derive(Debug, Clone)]
+pub struct DeviceConfig {
+    /// IoT thing name, MQTT client id, `device=` in object keys. Default: the hostname.
+    pub id: DeviceId,
+    /// `site=` in object keys. Default: `default`.
+    pub site: SiteId,
+    /// Copied into every envelope.
+    pub tags: Tags,
+}
+
+impl DeviceConfig {
+    /// Puts `{device}`, `{site}` and `{env:NAME}` in place.
+    pub fn expand(&self, text: &str) -> Result<String, String> {
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(open) = rest.find('{') {
+            let close = rest[open..].find('}').ok_or_else(|| format!("`{{` without `}}` in \"{text}\""))? + open;
+            out.push_str(&rest[..open]);
+            match &rest[open + 1..close] {
+                "device" => out.push_str(self.id.as_str()),
+                "site" => out.push_str(self.site.as_str()),
+                name => {
+                    let variable = name
+                        .strip_prefix("env:")
+                        .ok_or_else(|| format!("`{{{name}}}` is none of {{device}}, {{site}}, {{env:NAME}}"))?;
+                    let value = std::env::var_os(variable).and_then(|value| value.into_string().ok());
+                    out.push_str(&value.ok_or_else(|| format!("the environment variable {variable} is not set"))?);
+                }
+            }
+            rest = &rest[close + 1..];
+        }
+        out.push_str(rest);
+        Ok(out)
+    }
+}
+
+/// `[local]`
+#[derive(Debug, Clone)]
+pub struct LocalConfig {
+    /// The control socket, mode 0660.
+    pub socket: PathBuf,
+}
+
+pub(super) fn read(root: &Section<'_>) -> Option<DeviceConfig> {
+    let Some(section) = root.section("device") else {
+        return hostname(root).map(|id| DeviceConfig { id, site: default_site(), tags: Tags::new() });
+    };
+    let written = section.get("id", parsed(DeviceId::try_new));
+    let id = match written {
+        Some(id) => Some(id),
+        None if section.has("id") => None, // It was put down as a problem.
+        None => hostname(&section),
+    };
+    let site = section.get("site", parsed(SiteId::try_new)).unwrap_or_else(default_site);
+    let tags = section.get("tags", value::texts).unwrap_or_default();
+    section.finish();
+    Some(DeviceConfig { id: id?, site, tags })
+}
+
+fn default_site() -> SiteId {
+    SiteId::try_new("default").expect("a valid name")
+}
+
+/// The hostname up to its first dot, with what no name may have replaced by `-`.
+fn hostname(section: &Section<'_>) -> Option<DeviceId> {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let host = name.split('.').next().unwrap_or_default();
+    let clean: String = host.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' }).collect();
+    DeviceId::try_new(&clean)
+        .map_err(|error: NameError| {
+            section.refuse("", Misfit::new(format!("the hostname makes no device id: {error}")).help("set device.id"));
+        })
+        .ok()
+}
+
+pub(super) fn read_local(root: &Section<'_>, device: &DeviceConfig) -> LocalConfig {
+    let default = PathBuf::from("/run/tidegate/tidegate.sock");
+    let Some(section) = root.section("local") else { return LocalConfig { socket: default } };
+    let socket = section.get("socket", |node| {
+        let written = text(node)?;
+        device.expand(&written).map(PathBuf::from).map_err(Misfit::new)
+    });
+    section.get("web", |node| match text(node)?.as_str() {
+        "off" => Ok(()),
+        _ => Err(Misfit::new("the local web page is not there yet in this version").help("web = \"off\"")),
+    });
+    section.finish();
+    LocalConfig { socket: socket.unwrap_or(default) }
+}

@@ -1,0 +1,74 @@
+//! The configuration: layers as written, merged, and checked into values that need no further checking.
+//!
+//! `node` and `problem` know where everything stands, `section` and `value` read it, one file a section turns it
+//! into a checked type. As-written and checked are two worlds: nothing outside this room sees a `Node`, and nothing
+//! checked has an `Option` that stands for a default. This room reads files and the environment and nothing else.
+
+pub mod bus;
+pub mod device;
+pub mod instrument;
+pub mod journal;
+mod layers;
+mod node;
+mod problem;
+mod profile;
+mod protocol;
+mod section;
+pub mod sink;
+mod value;
+
+pub use bus::BusConfig;
+pub use device::{DeviceConfig, LocalConfig};
+pub use instrument::{InstrumentConfig, QuantityConfig};
+pub use journal::JournalConfig;
+pub use layers::{Layers, load};
+pub use problem::{ConfigError, Located};
+pub use profile::{Simulated, simulated};
+pub use sink::{BatchConfig, LakeConfig, MqttConfig, SinkConfig, SinkKind};
+
+use node::{Node, Sources};
+use section::{Problems, Section};
+
+/// A checked configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `[device]`
+    pub device: DeviceConfig,
+    /// `[journal]`
+    pub journal: JournalConfig,
+    /// `[local]`
+    pub local: LocalConfig,
+    /// `[bus.*]`, each with its instruments, in name order.
+    pub buses: Vec<BusConfig>,
+    /// `[sink.*]`, in name order.
+    pub sinks: Vec<SinkConfig>,
+    /// SHA-256 over the merged configuration: two devices with the same hash run the same one.
+    pub hash: String,
+}
+
+/// Checks a merged tree. Every problem is found, not only the first.
+fn check(root: &Node, sources: Sources, mut found: Vec<problem::Problem>) -> Result<Config, ConfigError> {
+    let problems = Problems::default();
+    let config = read(root, &problems);
+    found.extend(problems.into_inner());
+    found.sort_by_key(|problem| (problem.at.source, problem.at.span.start));
+    match config {
+        Some(config) if found.is_empty() => Ok(config),
+        _ => Err(ConfigError { problems: found, sources }),
+    }
+}
+
+fn read(root: &Node, problems: &Problems) -> Option<Config> {
+    let section = Section::root(root, problems);
+    let device = device::read(&section);
+    let journal = device.as_ref().map(|device| journal::read(&section, device));
+    let local = device.as_ref().map(|device| device::read_local(&section, device));
+    let instruments = instrument::read_all(&section, &bus::names(&section));
+    let buses = bus::read_all(&section, &instruments);
+    let sinks = device.as_ref().map(|device| sink::read_all(&section, device));
+    for later in ["clock", "remote"] {
+        section.not_yet(later);
+    }
+    section.finish();
+    Some(Config { device: device?, journal: journal?, local: local?, buses, sinks: sinks?, hash: layers::hash(root) })
+}

@@ -1,0 +1,166 @@
+//! `[instrument.*.protocol]`: turned into what the decoders take.
+
+use std::ops::RangeInclusive;
+
+use instruments::{
+    COLUMNS_MAX, Check, DecodeSpec, DelimitedSpec, FRAME_BYTES_DEFAULT, FRAME_BYTES_MAX, FrameSpec, JsonSpec,
+    KeyValueSpec, LineEnd, LineSpec, Mechanics, NmeaSpec, ProtocolSpec, RegexSpec, Separator,
+};
+
+use super::node::{Node, Tree};
+use super::section::{Fit, Misfit, Section};
+use super::value::{choice, integer, list, text, texts};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Known {
+    Yes,
+    Later,
+}
+
+const MECHANICS: &[(&str, Known)] =
+    &[("stream", Known::Yes), ("poll", Known::Later), ("modbus-rtu", Known::Later), ("sdi12", Known::Later)];
+
+const FRAMES: &[(&str, Known)] = &[
+    ("line", Known::Yes),
+    ("stx-etx", Known::Later),
+    ("fixed", Known::Later),
+    ("length-prefixed", Known::Later),
+    ("sync", Known::Later),
+    ("idle-gap", Known::Later),
+    ("join-lines", Known::Later),
+];
+
+const CHECKS: &[(&str, Option<Check>)] = &[
+    ("none", Some(Check::None)),
+    ("nmea-xor", Some(Check::NmeaXor)),
+    ("xor8", None),
+    ("sum8", None),
+    ("sum16", None),
+    ("crc16-modbus", None),
+    ("crc16-ccitt", None),
+    ("crc16-arc", None),
+    ("crc32-hex", None),
+];
+
+pub(super) fn read(section: &Section<'_>) -> Option<ProtocolSpec> {
+    let mechanics = section.require("type", choice(MECHANICS));
+    if mechanics == Some(Known::Later) {
+        section.refuse("type", not_yet("only \"stream\"", "protocol"));
+        return None;
+    }
+    let frame = match section.section("frame") {
+        Some(frame) => read_frame(&frame),
+        None => Some(FrameSpec::Line(LineSpec { end: LineEnd::Newline, start: None, max: FRAME_BYTES_DEFAULT })),
+    };
+    let check = match section.get("check", choice(CHECKS)) {
+        Some(None) => {
+            section.refuse("check", not_yet("\"none\" and \"nmea-xor\"", "check"));
+            None
+        }
+        Some(Some(check)) => Some(check),
+        None => Some(Check::None),
+    };
+    let decode = match section.section("decode") {
+        Some(decode) => read_decode(&decode),
+        None => {
+            let misfit = Misfit::new(format!("`decode` is missing in [{}]", section.path()));
+            section.refuse("", misfit.help("decode = { type = \"delimited\", sep = \",\", columns = 3 }"));
+            None
+        }
+    };
+    let ignore = section.get("ignore", list(text)).unwrap_or_default();
+    for later in ["init", "steps", "events", "time"] {
+        section.not_yet(later);
+    }
+    section.finish();
+    mechanics?;
+    Some(ProtocolSpec { mechanics: Mechanics::Stream, frame: frame?, check: check?, decode: decode?, ignore })
+}
+
+fn not_yet(there: &str, what: &str) -> Misfit {
+    Misfit::new(format!("this {what} is not there yet in this version")).help(format!("there is {there}"))
+}
+
+fn read_frame(section: &Section<'_>) -> Option<FrameSpec> {
+    if section.require("type", choice(FRAMES))? == Known::Later {
+        section.refuse("type", not_yet("only \"line\"", "frame"));
+        return None;
+    }
+    let end = section.get("end", bytes).map_or(LineEnd::Newline, LineEnd::Bytes);
+    let start = section.get("start", bytes);
+    let longest = i64::try_from(FRAME_BYTES_MAX).unwrap_or(i64::MAX);
+    let max = section.get("max", integer(1..=longest)).unwrap_or(FRAME_BYTES_DEFAULT);
+    section.finish();
+    Some(FrameSpec::Line(LineSpec { end, start, max }))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Decoder {
+    Delimited,
+    Regex,
+    KeyValue,
+    Json,
+    Nmea,
+    Struct,
+}
+
+const DECODERS: &[(&str, Decoder)] = &[
+    ("delimited", Decoder::Delimited),
+    ("regex", Decoder::Regex),
+    ("key-value", Decoder::KeyValue),
+    ("json", Decoder::Json),
+    ("nmea", Decoder::Nmea),
+    ("struct", Decoder::Struct),
+];
+
+fn read_decode(section: &Section<'_>) -> Option<DecodeSpec> {
+    let decode = match section.require("type", choice(DECODERS))? {
+        Decoder::Delimited => {
+            let sep = section.require("sep", separator);
+            let columns = section.get("columns", columns);
+            DecodeSpec::Delimited(DelimitedSpec { sep: sep?, columns })
+        }
+        Decoder::Regex => DecodeSpec::Regex(RegexSpec { pattern: section.require("pattern", text)? }),
+        Decoder::KeyValue => DecodeSpec::KeyValue(KeyValueSpec {
+            sep: section.get("sep", bytes).unwrap_or_else(|| b",".to_vec()),
+            assign: section.get("assign", bytes).unwrap_or_else(|| b"=".to_vec()),
+            prefix: section.get("prefix", bytes),
+            units: section.get("units", texts).unwrap_or_default(),
+            invalid: section.get("invalid", list(text)).unwrap_or_default(),
+        }),
+        Decoder::Json => DecodeSpec::Json(JsonSpec { root: section.get("root", text).unwrap_or_default() }),
+        Decoder::Nmea => DecodeSpec::Nmea(NmeaSpec { sentences: section.get("sentences", list(text)) }),
+        Decoder::Struct => {
+            section.refuse("type", not_yet("delimited, regex, key-value, json and nmea", "decoder"));
+            return None;
+        }
+    };
+    section.finish();
+    Some(decode)
+}
+
+fn bytes(node: &Node) -> Fit<Vec<u8>> {
+    match text(node)? {
+        empty if empty.is_empty() => Err(Misfit::new("this can not be empty")),
+        text => Ok(text.into_bytes()),
+    }
+}
+
+fn separator(node: &Node) -> Fit<Separator> {
+    match text(node)?.as_str() {
+        "" => Err(Misfit::new("a separator can not be empty").help("sep = \",\" or \"\\t\" or \"whitespace\"")),
+        "whitespace" => Ok(Separator::Whitespace),
+        sep => Ok(Separator::Bytes(sep.as_bytes().to_vec())),
+    }
+}
+
+/// `columns = 12` or `columns = [4, 9]`.
+fn columns(node: &Node) -> Fit<RangeInclusive<usize>> {
+    let most = i64::try_from(COLUMNS_MAX).unwrap_or(i64::MAX);
+    let count = |node: &Node| integer::<usize>(1..=most)(node);
+    let Tree::List(_) = &node.value else { return count(node).map(|count| count..=count) };
+    match list(count)(node)?[..] {
+        [least, most] if least <= most => Ok(least..=most),
+        _ => Err(Misfit::new("a number of columns, or the least and the most").help("columns = [4, 9]")),
+    }
+}

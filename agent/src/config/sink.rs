@@ -1,0 +1,368 @@
+//! `[sink.*]`: the destinations.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lake::{Format, Prefix};
+use model::SinkId;
+
+use super::device::DeviceConfig;
+use super::node::Node;
+use super::section::{Fit, Misfit, Section};
+use super::value::{choice, duration, flag, integer, path, size, text};
+
+/// `[sink.*]`
+#[derive(Debug, Clone)]
+pub struct SinkConfig {
+    /// Its name.
+    pub id: SinkId,
+    /// Where a batch is cut.
+    pub batch: BatchConfig,
+    /// What it is.
+    pub kind: SinkKind,
+}
+
+/// `[sink.*.batch]`: a batch is cut at whichever comes first.
+#[derive(Debug, Clone, Copy)]
+pub struct BatchConfig {
+    /// Age of its oldest reading.
+    pub max_age: Duration,
+    /// Readings and events.
+    pub max_readings: usize,
+    /// Bytes as sent.
+    pub max_bytes: u64,
+}
+
+/// The kinds of sink.
+#[derive(Debug, Clone)]
+pub enum SinkKind {
+    /// An MQTT broker.
+    Mqtt(MqttConfig),
+    /// An S3-compatible object store.
+    S3(S3Config),
+    /// A folder.
+    File(FileConfig),
+}
+
+impl SinkKind {
+    /// The word in the configuration.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            SinkKind::Mqtt(_) => "mqtt",
+            SinkKind::S3(_) => "s3",
+            SinkKind::File(_) => "file",
+        }
+    }
+}
+
+/// `type = "mqtt"`
+#[derive(Debug, Clone)]
+pub struct MqttConfig {
+    /// Host name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Present for `mqtts://`.
+    pub tls: Option<TlsConfig>,
+    /// Topic of the readings; the other topics stand beside it.
+    pub topic: String,
+    /// Login, with the file that holds the password.
+    pub login: Option<(String, PathBuf)>,
+}
+
+/// `[sink.*.tls]`
+#[derive(Debug, Clone, Default)]
+pub struct TlsConfig {
+    /// PEM file of the trusted roots; none: the system's.
+    pub ca: Option<PathBuf>,
+    /// PEM files of our certificate and key.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// Protocol offered in the handshake.
+    pub alpn: Option<String>,
+}
+
+/// What S3 and file sinks share: the lake they write.
+#[derive(Debug, Clone)]
+pub struct LakeConfig {
+    /// Put before every key.
+    pub prefix: Prefix,
+    /// Object format.
+    pub format: Format,
+    /// How often the day's manifest object is rewritten; zero: with every object.
+    pub manifest_every: Duration,
+}
+
+/// `type = "s3"`
+#[derive(Debug, Clone)]
+pub struct S3Config {
+    /// The bucket.
+    pub bucket: String,
+    /// The region.
+    pub region: String,
+    /// Another store than AWS.
+    pub endpoint: Option<String>,
+    /// The bucket in the path instead of the host name.
+    pub is_path_style: bool,
+    /// Which checksum goes with a put.
+    pub checksum: Checksum,
+    /// Where the credentials are.
+    pub credentials: Credentials,
+    /// The tree it writes.
+    pub lake: LakeConfig,
+}
+
+/// `checksum`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checksum {
+    /// What the SDK does: CRC-32 in a header.
+    Auto,
+    /// CRC-64/NVME.
+    Crc64Nvme,
+    /// CRC-32.
+    Crc32,
+    /// SHA-256.
+    Sha256,
+    /// None, for stores that know none.
+    None,
+}
+
+/// `[sink.*.credentials]`
+#[derive(Debug, Clone)]
+pub enum Credentials {
+    /// `AWS_ACCESS_KEY_ID` and friends.
+    Env,
+    /// An AWS shared credentials file, `[default]`.
+    File(PathBuf),
+    /// A key id, and the file that holds its secret.
+    Static {
+        /// The key id.
+        access_key_id: String,
+        /// The file with the secret.
+        secret_access_key_file: PathBuf,
+    },
+}
+
+/// `type = "file"`
+#[derive(Debug, Clone)]
+pub struct FileConfig {
+    /// The folder that holds the tree. Its parent must be there, so that a stick that is not plugged in is not
+    /// taken for an empty folder on the SD card.
+    pub path: PathBuf,
+    /// The tree it writes.
+    pub lake: LakeConfig,
+}
+
+#[derive(Clone, Copy)]
+enum Type {
+    Mqtt,
+    S3,
+    File,
+}
+
+const TYPE: &[(&str, Type)] = &[("mqtt", Type::Mqtt), ("s3", Type::S3), ("file", Type::File)];
+const FORMAT: &[(&str, Format)] = &[("parquet", Format::Parquet), ("ndjson", Format::Ndjson)];
+const CHECKSUM: &[(&str, Checksum)] = &[
+    ("auto", Checksum::Auto),
+    ("crc64nvme", Checksum::Crc64Nvme),
+    ("crc32", Checksum::Crc32),
+    ("sha256", Checksum::Sha256),
+    ("none", Checksum::None),
+];
+
+/// Batches of a message: IoT Core refuses publishes above 128 KiB, topic and properties included.
+const MQTT_BATCH: BatchConfig =
+    BatchConfig { max_age: Duration::from_secs(10), max_readings: 500, max_bytes: 96 << 10 };
+/// Batches of an object.
+const LAKE_BATCH: BatchConfig =
+    BatchConfig { max_age: Duration::from_secs(900), max_readings: 1_000_000, max_bytes: 4 << 20 };
+
+pub(super) fn read_all(root: &Section<'_>, device: &DeviceConfig) -> Vec<SinkConfig> {
+    root.named("sink").iter().filter_map(|(name, section)| read(name, section, device)).collect()
+}
+
+fn read(name: &str, section: &Section<'_>, device: &DeviceConfig) -> Option<SinkConfig> {
+    let id = SinkId::try_new(name).map_err(|error| section.refuse("", Misfit::new(error.to_string()))).ok();
+    let kind = section.require("type", choice(TYPE))?;
+    let (batch, kind) = match kind {
+        Type::Mqtt => (read_batch(section, MQTT_BATCH), read_mqtt(section, device).map(SinkKind::Mqtt)),
+        Type::S3 => (read_batch(section, LAKE_BATCH), read_s3(section, device).map(SinkKind::S3)),
+        Type::File => (read_batch(section, LAKE_BATCH), read_file(section, device).map(SinkKind::File)),
+    };
+    section.finish();
+    Some(SinkConfig { id: id?, batch, kind: kind? })
+}
+
+fn read_batch(section: &Section<'_>, default: BatchConfig) -> BatchConfig {
+    let Some(batch) = section.section("batch") else { return default };
+    let ages = Duration::from_millis(100)..=Duration::from_secs(86_400);
+    let config = BatchConfig {
+        max_age: batch.get("max_age", duration(ages)).unwrap_or(default.max_age),
+        max_readings: batch.get("max_readings", integer(1..=1_000_000)).unwrap_or(default.max_readings),
+        max_bytes: batch
+            .get("max_bytes", size(1 << 10..=default.max_bytes.max(128 << 10)))
+            .unwrap_or(default.max_bytes),
+    };
+    batch.finish();
+    config
+}
+
+/// A text with `{device}`, `{site}` and `{env:NAME}` put in place.
+fn expanded(device: &DeviceConfig) -> impl FnOnce(&Node) -> Fit<String> {
+    move |node| device.expand(&text(node)?).map_err(Misfit::new)
+}
+
+fn read_mqtt(section: &Section<'_>, device: &DeviceConfig) -> Option<MqttConfig> {
+    let url = section.require("url", |node| broker_url(&expanded(device)(node)?));
+    let default_topic = || format!("farm/{}/{}/readings", device.site, device.id);
+    let topic = section.get("topic", |node| topic(expanded(device)(node)?)).unwrap_or_else(default_topic);
+    let only = |key: &'static str, words: &'static [&'static str]| {
+        section.get(key, move |node| match text(node)? {
+            word if words.contains(&word.as_str()) => Ok(()),
+            word => Err(Misfit::new(format!("{key} = \"{word}\" is not there yet in this version"))
+                .help(format!("{key} = \"{}\"", words[0]))),
+        });
+    };
+    only("profile", &["generic"]);
+    only("format", &["json"]);
+    only("compress", &["none"]);
+    only("backlog", &["oldest-first"]);
+    let username = section.get("username", expanded(device));
+    let password_file = section.get("password_file", path);
+    let login = match (username, password_file) {
+        (Some(username), Some(file)) => Some((username, file)),
+        (None, None) => None,
+        _ => {
+            section.refuse("", Misfit::new("`username` and `password_file` go together"));
+            None
+        }
+    };
+    let tls = section.section("tls").map(|tls| read_tls(&tls));
+    let (host, port, is_tls) = url?;
+    if tls.is_some() && !is_tls {
+        section.refuse("tls", Misfit::new("`tls` is of no use with mqtt://").help("url = \"mqtts://...\""));
+    }
+    let tls = is_tls.then(|| tls.unwrap_or_default());
+    Some(MqttConfig { host, port, tls, topic, login })
+}
+
+fn broker_url(url: &str) -> Fit<(String, u16, bool)> {
+    let example = "mqtt://host:1883 or mqtts://host:8883";
+    let (is_tls, rest) = match url.split_once("://") {
+        Some(("mqtt", rest)) => (false, rest),
+        Some(("mqtts", rest)) => (true, rest),
+        _ => return Err(Misfit::new(format!("\"{url}\" is no broker's address")).help(example)),
+    };
+    if rest.contains('@') {
+        return Err(Misfit::new("a login does not stand in the url").help("use `username` and `password_file`"));
+    }
+    let rest = rest.trim_end_matches('/');
+    let default_port = if is_tls { 8883 } else { 1883 };
+    let (host, port) = match rest.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => {
+            let port = port.parse().map_err(|_| Misfit::new(format!("\"{port}\" is no port")).help(example))?;
+            (host, port)
+        }
+        _ => (rest, default_port),
+    };
+    if host.is_empty() || host.contains('/') {
+        return Err(Misfit::new(format!("\"{url}\" names no host")).help(example));
+    }
+    Ok((host.trim_matches(['[', ']']).to_owned(), port, is_tls))
+}
+
+/// MQTT 5, section 4.7: no wildcards in a published topic, no empty topic; at most 256 bytes on IoT Core.
+const TOPIC_BYTES_MAX: usize = 256;
+
+fn topic(topic: String) -> Fit<String> {
+    if topic.is_empty() || topic.len() > TOPIC_BYTES_MAX {
+        return Err(Misfit::new(format!("a topic has 1 to {TOPIC_BYTES_MAX} bytes")));
+    }
+    match topic.chars().find(|c| matches!(c, '+' | '#' | '\0')) {
+        Some(c) => Err(Misfit::new(format!("a topic to publish to has no {c:?}"))),
+        None => Ok(topic),
+    }
+}
+
+fn read_tls(section: &Section<'_>) -> TlsConfig {
+    let (ca, cert, key) = (section.get("ca", path), section.get("cert", path), section.get("key", path));
+    let alpn = section.get("alpn", text);
+    let identity = match (cert, key) {
+        (Some(cert), Some(key)) => Some((cert, key)),
+        (None, None) => None,
+        _ => {
+            section.refuse("", Misfit::new("`cert` and `key` go together"));
+            None
+        }
+    };
+    section.finish();
+    TlsConfig { ca, identity, alpn }
+}
+
+fn read_lake(section: &Section<'_>, device: &DeviceConfig, default: Format) -> LakeConfig {
+    let prefix = section
+        .get("prefix", |node| Prefix::try_new(&expanded(device)(node)?).map_err(|error| Misfit::new(error.to_string())))
+        .unwrap_or_default();
+    let format = section.get("format", choice(FORMAT)).unwrap_or(default);
+    let every = Duration::ZERO..=Duration::from_secs(86_400);
+    let manifest_every = section.get("manifest_every", duration(every)).unwrap_or(Duration::from_secs(3_600));
+    LakeConfig { prefix, format, manifest_every }
+}
+
+fn read_s3(section: &Section<'_>, device: &DeviceConfig) -> Option<S3Config> {
+    let bucket = section.require("bucket", expanded(device));
+    let region = section.get("region", text).unwrap_or_else(|| "us-east-1".to_owned());
+    let endpoint = section.get("endpoint", |node| {
+        let url = expanded(device)(node)?;
+        let is_url = url.starts_with("http://") || url.starts_with("https://");
+        if is_url { Ok(url) } else { Err(Misfit::new("an endpoint starts with http:// or https://")) }
+    });
+    let is_path_style = section.get("path_style", flag).unwrap_or(false);
+    let checksum = section.get("checksum", choice(CHECKSUM)).unwrap_or(Checksum::Auto);
+    section.not_yet("announce");
+    let credentials = match section.section("credentials") {
+        Some(credentials) => read_credentials(&credentials),
+        None => Some(Credentials::Env),
+    };
+    let lake = read_lake(section, device, Format::Parquet);
+    Some(S3Config { bucket: bucket?, region, endpoint, is_path_style, checksum, credentials: credentials?, lake })
+}
+
+#[derive(Clone, Copy)]
+enum CredentialsType {
+    Env,
+    File,
+    Static,
+    Iot,
+}
+
+const CREDENTIALS_TYPE: &[(&str, CredentialsType)] = &[
+    ("env", CredentialsType::Env),
+    ("file", CredentialsType::File),
+    ("static", CredentialsType::Static),
+    ("iot", CredentialsType::Iot),
+];
+
+fn read_credentials(section: &Section<'_>) -> Option<Credentials> {
+    let credentials = match section.require("type", choice(CREDENTIALS_TYPE))? {
+        CredentialsType::Env => Some(Credentials::Env),
+        CredentialsType::File => section.require("path", path).map(Credentials::File),
+        CredentialsType::Static => {
+            let access_key_id = section.require("access_key_id", text);
+            let secret_access_key_file = section.require("secret_access_key_file", path);
+            Some(Credentials::Static { access_key_id: access_key_id?, secret_access_key_file: secret_access_key_file? })
+        }
+        CredentialsType::Iot => {
+            let misfit = Misfit::new("the AWS IoT credentials provider is not there yet in this version");
+            section.refuse("type", misfit.help("type = \"env\", \"file\" or \"static\""));
+            return None;
+        }
+    };
+    section.finish();
+    credentials
+}
+
+fn read_file(section: &Section<'_>, device: &DeviceConfig) -> Option<FileConfig> {
+    let path = section.require("path", |node| expanded(device)(node).map(PathBuf::from));
+    let lake = read_lake(section, device, Format::Ndjson);
+    Some(FileConfig { path: path?, lake })
+}

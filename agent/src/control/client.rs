@@ -1,0 +1,56 @@
+//! The CLI's side of the socket: one request, one answer, read as it comes.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::UnixStream;
+
+/// The daemon did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody listens on the socket.
+    #[error("no agent answers on {socket}: {source}")]
+    NotReached {
+        /// The socket.
+        socket: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The answer broke off or made no sense.
+    #[error("the agent's answer broke off: {0}")]
+    Broken(#[from] hyper::Error),
+    /// The agent said no.
+    #[error("the agent answers {status}: {text}")]
+    Refused {
+        /// HTTP status.
+        status: StatusCode,
+        /// What it said.
+        text: String,
+    },
+}
+
+/// Asks the agent on `socket` for `path` (with query).
+pub async fn get(socket: &Path, path: &str) -> Result<Response<Incoming>, ClientError> {
+    let stream = UnixStream::connect(socket)
+        .await
+        .map_err(|source| ClientError::NotReached { socket: socket.to_path_buf(), source })?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    #[expect(clippy::disallowed_methods, reason = "the CLI has no supervisor; this ends with the connection")]
+    tokio::spawn(connection);
+    let request = Request::get(path)
+        .header("host", "tidegate")
+        .body(Empty::<Bytes>::new())
+        .expect("paths are made by the CLI from checked parts");
+    let response = sender.send_request(request).await?;
+    if response.status() == StatusCode::OK {
+        return Ok(response);
+    }
+    let status = response.status();
+    let text = String::from_utf8_lossy(&response.into_body().collect().await?.to_bytes()).into_owned();
+    Err(ClientError::Refused { status, text })
+}

@@ -1,0 +1,142 @@
+//! The socket's server: `GET /v1/status`, `GET /v1/tail?instrument=&since=&n=&follow=`.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream as Probe;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Query as Params, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use futures_util::stream;
+use journal::{JournalError, Reader};
+use model::Seq;
+use tokio::net::UnixListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::status::Status;
+use super::tail::{self, Query};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::telemetry::health::Health;
+
+/// Readable and writable for owner and group, nobody else.
+const SOCKET_MODE: u32 = 0o660;
+/// How long open connections may take to finish at the end.
+const END_LIMIT: Duration = Duration::from_millis(500);
+
+/// What the server answers from.
+#[derive(Clone)]
+pub struct Answers {
+    /// The configuration in force.
+    pub config: Arc<Config>,
+    /// Everything's health.
+    pub health: Arc<Health>,
+    /// The journal.
+    pub reader: Reader,
+    /// The durable head, for following.
+    pub head: watch::Receiver<Seq>,
+    /// The clocks.
+    pub clock: Clock,
+    /// When the agent started, by the boot's clock.
+    pub started_ms: u64,
+}
+
+/// Serves on a thread of its own until told to stop. A socket that can not be made is said and done without: the
+/// readings matter more than the questions.
+pub fn start(answers: Answers, stop: CancellationToken) -> io::Result<std::thread::JoinHandle<()>> {
+    let path = answers.config.local.socket.clone();
+    std::thread::Builder::new().name("control".to_owned()).spawn(move || {
+        if let Err(error) = serve(&path, answers, stop) {
+            warn!(socket = %path.display(), %error, "no control socket: `status` and `tail` will not reach this agent");
+        }
+    })
+}
+
+fn serve(path: &Path, answers: Answers, stop: CancellationToken) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let served = runtime.block_on(async {
+        let listener = listen(path)?;
+        let router = Router::new().route("/v1/status", get(status)).route("/v1/tail", get(tail)).with_state(answers);
+        tokio::select! {
+            served = axum::serve(listener, router) => served,
+            () = stop.cancelled() => Ok(()),
+        }
+    });
+    runtime.shutdown_timeout(END_LIMIT);
+    if let Err(error) = std::fs::remove_file(path) {
+        warn!(socket = %path.display(), %error, "socket not removed");
+    }
+    served
+}
+
+/// A socket file that nobody answers on is one that a kill left behind.
+fn listen(path: &Path) -> io::Result<UnixListener> {
+    if Probe::connect(path).is_ok() {
+        return Err(io::Error::new(io::ErrorKind::AddrInUse, "another agent answers there"));
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(SOCKET_MODE))?;
+    Ok(listener)
+}
+
+async fn status(State(answers): State<Answers>) -> Json<Status> {
+    let Answers { config, health, reader, clock, started_ms, .. } = answers;
+    Json(Status::read(&config, &health, &reader, &clock, started_ms))
+}
+
+async fn tail(State(answers): State<Answers>, Params(query): Params<Query>) -> Response {
+    let (past, next) = match tail::past(&answers.reader, &query) {
+        Ok(found) => found,
+        Err(error) => return refuse(&error),
+    };
+    let kind = [(header::CONTENT_TYPE, "application/x-ndjson")];
+    if !query.follow {
+        return (kind, past).into_response();
+    }
+    let follower = Follower { answers, query, next, first: Some(past) };
+    (kind, Body::from_stream(stream::try_unfold(follower, follow))).into_response()
+}
+
+fn refuse(error: &JournalError) -> Response {
+    (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()
+}
+
+struct Follower {
+    answers: Answers,
+    query: Query,
+    next: Seq,
+    first: Option<Vec<u8>>,
+}
+
+/// The next piece of a followed tail: waits for the head to move where there is none.
+async fn follow(mut follower: Follower) -> Result<Option<(Bytes, Follower)>, JournalError> {
+    if let Some(first) = follower.first.take() {
+        return Ok(Some((Bytes::from(first), follower)));
+    }
+    loop {
+        let (piece, next) = tail::piece(&follower.answers.reader, &follower.query, follower.next)?;
+        let is_moved = next > follower.next;
+        follower.next = next;
+        if !piece.is_empty() {
+            return Ok(Some((Bytes::from(piece), follower)));
+        }
+        if !is_moved && follower.answers.head.changed().await.is_err() {
+            return Ok(None); // The writer is gone: nothing will come.
+        }
+    }
+}

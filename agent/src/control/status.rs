@@ -1,0 +1,217 @@
+//! What `status --json` prints. Public: names and meanings stay.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use journal::Reader;
+use model::{Clock as Trust, Quality, Timestamp, Value};
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::telemetry::health::{Health, InstrumentHealth, InstrumentState, SinkHealth, SinkState};
+
+/// The whole status.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// The agent's version.
+    pub version: String,
+    /// The device.
+    pub device: String,
+    /// Its site.
+    pub site: String,
+    /// The journal's epoch.
+    pub epoch: String,
+    /// Seconds since the agent started.
+    pub uptime_s: u64,
+    /// The configuration in force.
+    pub config: ConfigStatus,
+    /// The clock.
+    pub clock: ClockStatus,
+    /// The journal.
+    pub journal: JournalStatus,
+    /// Every instrument.
+    pub instruments: Vec<InstrumentStatus>,
+    /// Every sink.
+    pub sinks: Vec<SinkStatus>,
+}
+
+/// The configuration in force.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ConfigStatus {
+    /// Its remote revision, where it has one.
+    pub revision: Option<String>,
+    /// Hash over keys and values.
+    pub hash: String,
+}
+
+/// The clock.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ClockStatus {
+    /// How far it can be believed.
+    pub state: Trust,
+}
+
+/// The journal.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct JournalStatus {
+    /// The first position that is not durable yet.
+    pub head: u64,
+    /// The first position kept.
+    pub tail: u64,
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// The budget.
+    pub bytes_max: u64,
+    /// What would be lost if power went now.
+    pub at_risk_readings: u64,
+    /// Records dropped over budget since the start.
+    pub dropped_total: u64,
+}
+
+/// One instrument.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct InstrumentStatus {
+    /// Its name.
+    pub id: String,
+    /// Its line.
+    pub bus: String,
+    /// `up`, `silent`, `garbled` or `down`.
+    pub state: String,
+    /// When the last reading was taken.
+    pub last_reading_at: Option<Timestamp>,
+    /// Readings taken since the start.
+    pub readings_total: u64,
+    /// Frames refused since the start.
+    pub frames_refused_total: u64,
+    /// Readings dropped because the journal could not keep up.
+    pub readings_overrun_total: u64,
+    /// The last thing that went wrong.
+    pub last_error: Option<String>,
+    /// The last value of each quantity.
+    pub values: BTreeMap<String, ValueStatus>,
+}
+
+/// The last value of a quantity.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ValueStatus {
+    /// When.
+    pub time: Timestamp,
+    /// A number, a text, or null.
+    pub value: serde_json::Value,
+    /// UCUM.
+    pub unit: String,
+    /// How good.
+    pub quality: Quality,
+}
+
+/// One sink.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct SinkStatus {
+    /// Its name.
+    pub id: String,
+    /// Its kind.
+    pub r#type: String,
+    /// `ok`, `retrying` or `failed`.
+    pub state: String,
+    /// Records that it lacks.
+    pub lag_readings: u64,
+    /// Age of the oldest of them, in seconds.
+    pub lag_s: u64,
+    /// Records confirmed since the start.
+    pub delivered_total: u64,
+    /// Batches set aside since the start.
+    pub quarantined_batches: u64,
+    /// When the far side last said yes.
+    pub last_success_at: Option<Timestamp>,
+    /// The last thing that went wrong.
+    pub last_error: Option<String>,
+}
+
+impl Status {
+    /// Reads everything's health.
+    pub fn read(config: &Config, health: &Health, reader: &Reader, clock: &Clock, started_ms: u64) -> Self {
+        let stamp = clock.stamp();
+        let stat = reader.stat();
+        let head = stat.head.0;
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            device: config.device.id.to_string(),
+            site: config.device.site.to_string(),
+            epoch: reader.epoch().to_string(),
+            uptime_s: stamp.mono_ms.saturating_sub(started_ms) / 1_000,
+            config: ConfigStatus { revision: None, hash: config.hash.clone() },
+            clock: ClockStatus { state: stamp.clock },
+            journal: JournalStatus {
+                head,
+                tail: stat.tail.0,
+                bytes: stat.bytes,
+                bytes_max: config.journal.max_bytes,
+                at_risk_readings: health.journal.at_risk.load(Ordering::Relaxed),
+                dropped_total: health.journal.dropped_total.load(Ordering::Relaxed),
+            },
+            instruments: health
+                .instruments
+                .iter()
+                .map(|instrument| instrument_status(instrument, stamp.mono_ms))
+                .collect(),
+            sinks: health.sinks.iter().map(|sink| sink_status(sink, head, stamp.time)).collect(),
+        }
+    }
+
+    /// Whether there is nothing that a person should look at.
+    pub fn is_well(&self) -> bool {
+        let up = InstrumentState::Up.as_str();
+        let ok = SinkState::Ok.as_str();
+        self.instruments.iter().all(|instrument| instrument.state == up)
+            && self.sinks.iter().all(|sink| sink.state == ok && sink.quarantined_batches == 0)
+            && self.journal.dropped_total == 0
+    }
+}
+
+fn at(millis: i64) -> Option<Timestamp> {
+    (millis != 0).then(|| Timestamp::from_millis(millis))
+}
+
+fn instrument_status(health: &InstrumentHealth, mono_ms: u64) -> InstrumentStatus {
+    let values = health.values.get();
+    let shown = health.quantities.iter().zip(values).filter_map(|((name, unit), last)| {
+        let last = last?;
+        let value = match last.value {
+            Value::Number(number) => serde_json::Value::from(number),
+            Value::Text(text) => serde_json::Value::from(&*text),
+            Value::Missing => serde_json::Value::Null,
+        };
+        Some((name.clone(), ValueStatus { time: last.time, value, unit: unit.clone(), quality: last.quality }))
+    });
+    InstrumentStatus {
+        id: health.id.to_string(),
+        bus: health.bus.to_string(),
+        state: health.state(mono_ms).as_str().to_owned(),
+        last_reading_at: at(health.last_reading_at.load(Ordering::Relaxed)),
+        readings_total: health.readings_total.load(Ordering::Relaxed),
+        frames_refused_total: health.frames_refused_total.load(Ordering::Relaxed),
+        readings_overrun_total: health.readings_overrun_total.load(Ordering::Relaxed),
+        last_error: health.last_error.get(),
+        values: shown.collect(),
+    }
+}
+
+fn sink_status(health: &SinkHealth, head: u64, now: Timestamp) -> SinkStatus {
+    let low_water = health.low_water.load(Ordering::Relaxed);
+    let above = health.confirmed_above.load(Ordering::Relaxed);
+    let lag_readings = head.saturating_sub(low_water).saturating_sub(above);
+    let oldest = health.oldest_waiting_at.load(Ordering::Relaxed);
+    let lag_ms = if lag_readings == 0 || oldest == 0 { 0 } else { now.as_millis().saturating_sub(oldest) };
+    SinkStatus {
+        id: health.id.to_string(),
+        r#type: health.kind.to_owned(),
+        state: health.state.get().as_str().to_owned(),
+        lag_readings,
+        lag_s: u64::try_from(lag_ms / 1_000).unwrap_or(0),
+        delivered_total: health.delivered_total.load(Ordering::Relaxed),
+        quarantined_batches: health.quarantined_batches.load(Ordering::Relaxed),
+        last_success_at: at(health.last_success_at.load(Ordering::Relaxed)),
+        last_error: health.last_error.get(),
+    }
+}

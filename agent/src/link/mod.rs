@@ -1,0 +1,141 @@
+//! The one MQTT connection of a sink: publish and wait for the broker's yes; connect again for ever.
+//!
+//! The client library is a pipe and the journal is the truth: a fresh event loop for every connection, a clean
+//! session, and nothing resent by the client. Whatever was under way when a connection ended is told so, and its
+//! owner sends it again from the journal. Only `session` and `tls` name the client library.
+
+mod session;
+mod tls;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::backoff::Backoff;
+use crate::config::{DeviceConfig, MqttConfig};
+
+pub use session::PublishError;
+use session::{Pipe, Session};
+
+/// First and longest wait before the next connection; full jitter.
+const RECONNECT_WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(120));
+
+/// A connection that held for so long was a good one: the next wait starts small again.
+const STABLE_AFTER: Duration = Duration::from_secs(30);
+
+/// Largest payload: IoT Core refuses publishes above 128 KiB.
+pub const PUBLISH_BYTES_MAX: usize = 128 << 10;
+
+/// Who connects, and what the broker says when we are gone.
+#[derive(Debug, Clone)]
+pub struct Presence {
+    /// MQTT client id.
+    pub client_id: String,
+    /// Retained status topic.
+    pub topic: String,
+    /// Retained there while we are connected.
+    pub birth: Bytes,
+    /// Retained there by the broker when we vanish, and by us when we end.
+    pub gone: Bytes,
+}
+
+impl Presence {
+    /// The presence of a device whose readings go to `readings_topic`: `status` stands beside it.
+    pub fn of(device: &DeviceConfig, readings_topic: &str, version: &str) -> Self {
+        let topic = match readings_topic.rsplit_once('/') {
+            Some((above, _)) => format!("{above}/status"),
+            None => format!("{readings_topic}/status"),
+        };
+        let birth = serde_json::json!({"state": "online", "device": device.id, "version": version});
+        let gone = serde_json::json!({"state": "offline"});
+        Self { client_id: device.id.to_string(), topic, birth: birth.to_string().into(), gone: gone.to_string().into() }
+    }
+}
+
+/// A way to publish over the connection; clones share it.
+#[derive(Debug, Clone)]
+pub struct Link {
+    pipe: watch::Receiver<Option<Pipe>>,
+    /// Why there is no connection.
+    trouble: watch::Receiver<Option<Arc<str>>>,
+}
+
+impl Link {
+    /// Publishes at QoS 1 and waits for the broker's PUBACK. Waits for a connection as long as it takes.
+    pub async fn publish(&self, topic: &str, payload: Bytes) -> Result<(), PublishError> {
+        if payload.len() > PUBLISH_BYTES_MAX {
+            return Err(PublishError::TooLarge { bytes: payload.len() });
+        }
+        let mut pipe = self.pipe.clone();
+        let held = pipe.wait_for(Option::is_some).await.map_err(|_| PublishError::Disconnected)?.clone();
+        match held {
+            Some(held) => held.publish(topic, payload).await,
+            None => Err(PublishError::Disconnected),
+        }
+    }
+
+    /// Why there is no connection, while there is none.
+    pub fn trouble(&self) -> Option<Arc<str>> {
+        self.trouble.borrow().clone()
+    }
+}
+
+/// Makes the link and the task that keeps it connected until told to stop.
+pub fn new(
+    config: MqttConfig,
+    presence: Presence,
+    stop: CancellationToken,
+) -> (Link, impl Future<Output = ()> + Send + 'static) {
+    let (pipe_tx, pipe) = watch::channel(None);
+    let (trouble_tx, trouble) = watch::channel(None);
+    let task = keep_connected(config, presence, pipe_tx, trouble_tx, stop);
+    (Link { pipe, trouble }, task)
+}
+
+async fn keep_connected(
+    config: MqttConfig,
+    presence: Presence,
+    pipe: watch::Sender<Option<Pipe>>,
+    trouble: watch::Sender<Option<Arc<str>>>,
+    stop: CancellationToken,
+) {
+    let mut backoff = Backoff::new(RECONNECT_WAITS.0, RECONNECT_WAITS.1);
+    let mut is_said = false;
+    loop {
+        let reason = match Session::open(&config, &presence) {
+            Ok(mut session) => {
+                let mut connected_at = None;
+                let reason = session
+                    .drive(&stop, || {
+                        info!(host = %config.host, port = config.port, "broker reached");
+                        connected_at = Some(tokio::time::Instant::now());
+                        is_said = false;
+                        trouble.send_replace(None);
+                        &pipe
+                    })
+                    .await;
+                pipe.send_replace(None);
+                if connected_at.is_some_and(|at| at.elapsed() >= STABLE_AFTER) {
+                    backoff.reset();
+                }
+                reason
+            }
+            Err(error) => error.to_string(),
+        };
+        if stop.is_cancelled() {
+            return;
+        }
+        if !std::mem::replace(&mut is_said, true) {
+            warn!(host = %config.host, port = config.port, reason = %reason, "no connection to the broker, will try again");
+        }
+        trouble.send_replace(Some(Arc::from(format!("{}:{}: {reason}", config.host, config.port))));
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(backoff.next_wait()) => {}
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! The composition root: makes every part from the checked configuration, starts them, and ends them in order.
+//! The only file that knows every room; it holds no domain logic.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use journal::{Journal, JournalError, Reader, Settings};
+use model::{Event, EventKind, Record};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::acquire::Bus;
+use crate::clock::Clock;
+use crate::config::{Config, SinkConfig, SinkKind};
+use crate::control::server::{self, Answers};
+use crate::link::{self, Presence};
+use crate::record::{self, Inbox};
+use crate::sinks::Sink;
+use crate::sinks::file::Folder;
+use crate::sinks::lake::{LakeSink, Place};
+use crate::sinks::mqtt::MqttSink;
+use crate::sinks::runner::{Runner, Surroundings};
+use crate::sinks::s3::Bucket;
+use crate::supervise::Tasks;
+use crate::telemetry::health::{Health, InstrumentHealth, JournalHealth, SinkHealth};
+
+/// How long each group of tasks may take to end: ten seconds in all, as `docs/SEMANTICS.md` says.
+const DRAIN_LIMITS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(6), Duration::from_secs(2)];
+
+/// Why the agent ended without having been told to.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The journal can not be opened or written: nothing can be promised any more.
+    #[error("journal: {0}")]
+    Journal(#[from] JournalError),
+    /// A part could not be set up on the local disk.
+    #[error("{what}: {source}")]
+    Disk {
+        /// Which part.
+        what: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A task that runs for ever has ended.
+    #[error("task {0} ended by itself")]
+    TaskEnded(String),
+    /// The journal's writer has gone without a word.
+    #[error("the journal's writer ended by itself")]
+    WriterEnded,
+}
+
+/// The running agent.
+pub struct Agent {
+    /// Everything's health.
+    pub health: Arc<Health>,
+    /// The journal.
+    pub reader: Reader,
+    buses: Tasks,
+    sinks: Tasks,
+    links: Tasks,
+    control_stop: CancellationToken,
+    control: Option<std::thread::JoinHandle<()>>,
+    inbox: Inbox,
+    writer: oneshot::Receiver<Result<(), JournalError>>,
+}
+
+impl Agent {
+    /// Starts every part. Ports, brokers and stores may be missing: each is waited for by its own task.
+    pub fn start(config: &Arc<Config>, flushes_at_end: bool) -> Result<Self, RunError> {
+        let clock = Clock::of_this_boot();
+        let started_ms = clock.mono_ms();
+        let settings = Settings {
+            max_bytes: config.journal.max_bytes,
+            keep_delivered_ms: u64::try_from(config.journal.keep_delivered.as_millis()).unwrap_or(u64::MAX),
+            ..Settings::at(&config.journal.path)
+        };
+        let (journal, reader) = Journal::open(settings, clock.moment(), fastrand::u64(..))?;
+        let health = Arc::new(health_of(config));
+        let (writer, inbox, head) =
+            record::new(journal, reader.head(), &config.journal, &clock, &health.journal, health.sinks.clone());
+        let parts = Parts { config, clock: &clock, reader: &reader, health: &health, inbox: &inbox, head: &head };
+        // Sinks first: their cursors say what retention may take, and the writer asks for that at once.
+        let mut links = Tasks::new();
+        let mut sinks = Tasks::new();
+        for (sink, health) in config.sinks.iter().zip(&health.sinks) {
+            parts.start_sink(sink, health, flushes_at_end, &mut sinks, &mut links)?;
+        }
+        let writer = start_writer(writer)?;
+        parts.say_boot();
+        let mut buses = Tasks::new();
+        for bus in &config.buses {
+            let task = Bus::new(bus.clone(), &health.instruments, inbox.clone(), clock.clone());
+            buses.spawn(format!("bus:{}", bus.id), task.run(buses.stop_token()));
+        }
+        let control_stop = CancellationToken::new();
+        let answers =
+            Answers { config: config.clone(), health: health.clone(), reader: reader.clone(), head, clock, started_ms };
+        let control = server::start(answers, control_stop.clone())
+            .map_err(|source| RunError::Disk { what: "control thread".to_owned(), source })?;
+        Ok(Self { health, reader, buses, sinks, links, control_stop, control: Some(control), inbox, writer })
+    }
+
+    /// Waits until a part fails in a way that the agent does not go on from.
+    pub async fn failed(&mut self) -> RunError {
+        tokio::select! {
+            ended = &mut self.writer => match ended {
+                Ok(Err(error)) => RunError::Journal(error),
+                Ok(Ok(())) | Err(_) => RunError::WriterEnded,
+            },
+            name = self.buses.ended() => RunError::TaskEnded(name),
+            name = self.sinks.ended() => RunError::TaskEnded(name),
+            name = self.links.ended() => RunError::TaskEnded(name),
+        }
+    }
+
+    /// An orderly end: no more readings, one more commit, what is under way may arrive, the journal is closed.
+    pub async fn stop(mut self) -> Result<(), RunError> {
+        self.buses.drain(DRAIN_LIMITS[0]).await;
+        self.inbox.flush().await;
+        self.sinks.drain(DRAIN_LIMITS[1]).await;
+        self.links.drain(DRAIN_LIMITS[2]).await;
+        self.control_stop.cancel();
+        if let Some(control) = self.control.take()
+            && tokio::task::spawn_blocking(move || control.join()).await.is_err()
+        {
+            warn!("the control thread did not end well");
+        }
+        drop(self.inbox);
+        match self.writer.await {
+            Ok(ended) => Ok(ended?),
+            Err(_) => Err(RunError::WriterEnded),
+        }
+    }
+}
+
+fn health_of(config: &Config) -> Health {
+    let instruments = config.buses.iter().flat_map(|bus| &bus.instruments);
+    let instruments = instruments.map(|instrument| {
+        let quantities = instrument
+            .quantities
+            .iter()
+            .map(|quantity| (quantity.series.quantity.to_string(), quantity.series.unit.clone()));
+        Arc::new(InstrumentHealth::new(instrument.id.clone(), instrument.bus.clone(), quantities.collect()))
+    });
+    let sinks = config.sinks.iter().map(|sink| Arc::new(SinkHealth::new(sink.id.clone(), sink.kind.as_str())));
+    Health { instruments: instruments.collect(), sinks: sinks.collect(), journal: Arc::new(JournalHealth::default()) }
+}
+
+fn start_writer(writer: record::Writer) -> Result<oneshot::Receiver<Result<(), JournalError>>, RunError> {
+    let (ended, receiver) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("record".to_owned())
+        .spawn(move || {
+            if ended.send(writer.run()).is_err() {
+                warn!("nobody waits for the journal's writer any more");
+            }
+        })
+        .map_err(|source| RunError::Disk { what: "record thread".to_owned(), source })?;
+    Ok(receiver)
+}
+
+/// What the parts are made from.
+struct Parts<'a> {
+    config: &'a Arc<Config>,
+    clock: &'a Clock,
+    reader: &'a Reader,
+    health: &'a Health,
+    inbox: &'a Inbox,
+    head: &'a tokio::sync::watch::Receiver<model::Seq>,
+}
+
+impl Parts<'_> {
+    fn say_boot(&self) {
+        let Config { device, hash, .. } = &**self.config;
+        info!(device = %device.id, site = %device.site, epoch = %self.reader.epoch(), config = %hash,
+            instruments = self.health.instruments.len(), sinks = self.health.sinks.len(), "agent started");
+        let event = Event::new(self.clock.stamp(), EventKind::Boot)
+            .with("version", env!("CARGO_PKG_VERSION"))
+            .with("boot_id", self.clock.boot().to_string())
+            .with("config_hash", hash.as_str());
+        if self.inbox.offer(vec![Record::Event(event)]).is_err() {
+            warn!("no room for the boot event");
+        }
+    }
+
+    fn start_sink(
+        &self,
+        sink: &SinkConfig,
+        health: &Arc<SinkHealth>,
+        flushes_at_end: bool,
+        sinks: &mut Tasks,
+        links: &mut Tasks,
+    ) -> Result<(), RunError> {
+        let Config { device, journal, .. } = &**self.config;
+        let epoch = self.reader.epoch();
+        let disk = |source| RunError::Disk { what: format!("sink {}", sink.id), source };
+        let place = Place { journal: &journal.path, device, epoch: &epoch, clock: self.clock };
+        match &sink.kind {
+            SinkKind::File(config) => {
+                let lake = LakeSink::open(Folder::new(config.path.clone()), sink, &config.lake, place).map_err(disk)?;
+                self.start_runner(lake, sink, health, flushes_at_end, sinks)
+            }
+            SinkKind::S3(config) => {
+                let lake = LakeSink::open(Bucket::new(config), sink, &config.lake, place).map_err(disk)?;
+                self.start_runner(lake, sink, health, flushes_at_end, sinks)
+            }
+            SinkKind::Mqtt(config) => {
+                let presence = Presence::of(device, &config.topic, env!("CARGO_PKG_VERSION"));
+                let (link, task) = link::new(config.clone(), presence, links.stop_token());
+                links.spawn(format!("link:{}", sink.id), task);
+                let mqtt = MqttSink::new(link, config.topic.clone(), device.clone(), epoch, sink.batch);
+                // What is on its way to a broker that answers may go at the end; objects would only get small.
+                self.start_runner(mqtt, sink, health, true, sinks)
+            }
+        }
+    }
+
+    fn start_runner<S: Sink>(
+        &self,
+        with: S,
+        sink: &SinkConfig,
+        health: &Arc<SinkHealth>,
+        flushes_at_end: bool,
+        tasks: &mut Tasks,
+    ) -> Result<(), RunError> {
+        let surroundings = Surroundings {
+            id: sink.id.clone(),
+            folder: self.config.journal.path.clone(),
+            reader: self.reader.clone(),
+            head: self.head.clone(),
+            inbox: self.inbox.clone(),
+            clock: self.clock.clone(),
+            health: health.clone(),
+            flushes_at_end,
+        };
+        let runner = Runner::open(with, surroundings)?;
+        tasks.spawn(format!("sink:{}", sink.id), runner.run(tasks.stop_token()));
+        Ok(())
+    }
+}

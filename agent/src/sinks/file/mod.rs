@@ -1,0 +1,82 @@
+//! A folder as a store: the same tree as S3, for a USB stick, a test or the demo.
+//!
+//! An object is written beside its place, synced and renamed, so that a stick pulled out at any time holds whole
+//! objects only. The folder itself is made, the one above it is not: a stick that is not plugged in must not be
+//! taken for an empty folder on the SD card.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+
+use super::DeliverError;
+use super::lake::Store;
+
+/// A folder that holds objects.
+pub struct Folder {
+    root: PathBuf,
+}
+
+impl Folder {
+    /// A store in `root`.
+    pub fn new(root: PathBuf) -> Self {
+        Self { root }
+    }
+}
+
+impl Store for Folder {
+    async fn put_new(&self, key: &str, bytes: Bytes, kind: &'static str) -> Result<(), DeliverError> {
+        // The same name has the same bytes: writing it again changes nothing, and mends a file that a stick lost.
+        self.put(key, bytes, kind).await
+    }
+
+    async fn put(&self, key: &str, bytes: Bytes, _kind: &'static str) -> Result<(), DeliverError> {
+        let path = self.root.join(key);
+        tokio::task::block_in_place(|| write(&self.root, &path, &bytes))
+            .map_err(|error| DeliverError::retry(format!("{}: {error}", path.display())))
+    }
+}
+
+fn write(root: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    match fs::create_dir(root) {
+        Ok(()) => sync_folder(root.parent())?,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error),
+    }
+    let folder = path.parent().unwrap_or(root);
+    fs::create_dir_all(folder)?;
+    let beside = path.with_extension("part");
+    let mut file = File::create(&beside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&beside, path)?;
+    // Every folder on the way may be new; a name is durable when the folder that holds it is.
+    let on_the_way = folder.ancestors().take_while(|folder| folder.starts_with(root));
+    on_the_way.map(Some).try_for_each(sync_folder)
+}
+
+fn sync_folder(folder: Option<&Path>) -> io::Result<()> {
+    match folder {
+        Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stick_that_is_not_plugged_in_is_no_folder_to_fill() {
+        let above = tempfile::tempdir().expect("a temporary folder");
+        let root = above.path().join("media/usb");
+        assert!(write(&root, &root.join("a/b"), b"x").is_err());
+        assert!(!root.try_exists().expect("readable"));
+        fs::create_dir(above.path().join("media")).expect("the stick");
+        write(&root, &root.join("a/b"), b"x").expect("now it is there");
+        write(&root, &root.join("a/b"), b"x").expect("and once more");
+        assert_eq!(fs::read(root.join("a/b")).expect("the object"), b"x");
+        assert_eq!(fs::read_dir(root.join("a")).expect("the folder").count(), 1);
+    }
+}

@@ -1,0 +1,171 @@
+//! The lake as a sink: sealed objects with names of their own, and a manifest that lists them. The same tree on S3
+//! and in a folder; only the store behind it differs.
+//!
+//! An object is put once under a name made from its range; "it is there already" is a yes, because the name and the
+//! bytes were sealed before the first attempt. The manifest line is written down here, durably, before the runner
+//! confirms, so that a crash in between adds no line twice and forgets none.
+
+mod ledger;
+
+use std::future::Future;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use lake::{About, Format, ManifestLine, Origin};
+use model::{Epoch, Numbered, SeqRange};
+use tokio::task::block_in_place;
+
+use super::{Batch, BatchLimits, DeliverError, Sink};
+use crate::clock::Clock;
+use crate::config::{DeviceConfig, LakeConfig, SinkConfig};
+use ledger::Ledger;
+
+/// Records held in memory for one object: about 6 MiB. An object is never larger, whatever `max_readings` says.
+pub const OBJECT_RECORDS_MAX: usize = 50_000;
+
+/// Something that holds objects.
+pub trait Store: Send + Sync + 'static {
+    /// Puts an object that is not there yet; `Ok` if it is there, now or already.
+    fn put_new(
+        &self,
+        key: &str,
+        bytes: Bytes,
+        kind: &'static str,
+    ) -> impl Future<Output = Result<(), DeliverError>> + Send;
+
+    /// Puts an object, over one that may be there.
+    fn put(&self, key: &str, bytes: Bytes, kind: &'static str)
+    -> impl Future<Output = Result<(), DeliverError>> + Send;
+}
+
+/// A lake in a store.
+pub struct LakeSink<St> {
+    store: St,
+    format: Format,
+    origin: Origin,
+    about: About,
+    limits: BatchLimits,
+    manifest_every: Duration,
+    clock: Clock,
+    ledger: Mutex<Ledger>,
+    /// When the manifest is due next, by the boot's clock.
+    manifest_due_ms: Mutex<u64>,
+}
+
+/// Where a lake's readings come from.
+#[derive(Clone, Copy)]
+pub struct Place<'a> {
+    /// The journal's folder; the ledger stands in it.
+    pub journal: &'a Path,
+    /// The device.
+    pub device: &'a DeviceConfig,
+    /// The journal's epoch.
+    pub epoch: &'a Epoch,
+    /// The clocks.
+    pub clock: &'a Clock,
+}
+
+/// Media type of a manifest (RFC 8878 for the compression).
+const MANIFEST_KIND: &str = "application/zstd";
+
+impl<St: Store> LakeSink<St> {
+    /// A lake sink whose ledger stands in the journal's folder.
+    pub fn open(store: St, sink: &SinkConfig, config: &LakeConfig, place: Place<'_>) -> std::io::Result<Self> {
+        let Place { journal, device, epoch, clock } = place;
+        let origin = Origin {
+            prefix: config.prefix.clone(),
+            site: device.site.clone(),
+            device: device.id.clone(),
+            epoch: epoch.clone(),
+        };
+        let about =
+            About { agent: env!("CARGO_PKG_VERSION").to_owned(), config_revision: None, tags: device.tags.clone() };
+        let limits = BatchLimits {
+            age_max: sink.batch.max_age,
+            records_max: sink.batch.max_readings.min(OBJECT_RECORDS_MAX),
+            bytes_max: usize::try_from(sink.batch.max_bytes).unwrap_or(usize::MAX),
+            window: 1,
+        };
+        let ledger = Ledger::open(&journal.join("manifests").join(sink.id.as_str()), epoch)?;
+        Ok(Self {
+            store,
+            format: config.format,
+            origin,
+            about,
+            limits,
+            manifest_every: config.manifest_every,
+            clock: clock.clone(),
+            ledger: Mutex::new(ledger),
+            manifest_due_ms: Mutex::new(0),
+        })
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_manifest_due(&self) -> bool {
+        let mut due_ms = self.manifest_due_ms.lock().unwrap_or_else(PoisonError::into_inner);
+        let now_ms = self.clock.mono_ms();
+        if now_ms < *due_ms {
+            return false;
+        }
+        *due_ms = now_ms.saturating_add(u64::try_from(self.manifest_every.as_millis()).unwrap_or(u64::MAX));
+        true
+    }
+
+    /// Rewrites the manifest object of every day that has new lines.
+    async fn put_manifests(&self) -> Result<(), DeliverError> {
+        let unsent = self.ledger().unsent();
+        for day in unsent {
+            let key = lake::manifest_key(&self.origin, day);
+            let (bytes, lines) = block_in_place(|| self.ledger().pack(day)).map_err(|error| local(&error))?;
+            self.store.put(&key, bytes.into(), MANIFEST_KIND).await?;
+            block_in_place(|| self.ledger().note_sent(day, lines)).map_err(|error| local(&error))?;
+        }
+        Ok(())
+    }
+}
+
+fn local(error: &std::io::Error) -> DeliverError {
+    DeliverError::retry(format!("manifest on the local disk: {error}"))
+}
+
+impl<St: Store> Sink for LakeSink<St> {
+    fn limits(&self) -> BatchLimits {
+        self.limits
+    }
+
+    fn is_sealed(&self) -> bool {
+        true
+    }
+
+    fn cut(&self, records: &[Numbered]) -> usize {
+        lake::leading_day(records)
+    }
+
+    fn encode(&self, range: SeqRange, records: &[Numbered]) -> Result<Batch, DeliverError> {
+        let refuse = |error: lake::LakeError| DeliverError::reject(format!("can not be encoded: {error}"));
+        let batch = lake::Batch { range, records };
+        let object = lake::encode(self.format, &self.origin, batch, &self.about).map_err(refuse)?;
+        let note = object.line.to_text().map_err(refuse)?;
+        Ok(Batch { range, key: object.key, bytes: object.bytes.into(), note: note.into() })
+    }
+
+    async fn deliver(&self, batch: &Batch) -> Result<(), DeliverError> {
+        self.store.put_new(&batch.key, batch.bytes.clone(), self.format.content_type()).await?;
+        let text = std::str::from_utf8(&batch.note).map_err(|error| DeliverError::reject(error.to_string()))?;
+        let line = ManifestLine::parse(text).map_err(|error| DeliverError::reject(error.to_string()))?;
+        let now = self.clock.now();
+        block_in_place(|| self.ledger().append(line, now)).map_err(|error| local(&error))
+    }
+
+    async fn tend(&self, is_end: bool) -> Result<(), DeliverError> {
+        if !is_end && self.ledger().unsent().is_empty() {
+            return Ok(());
+        }
+        if is_end || self.is_manifest_due() { self.put_manifests().await } else { Ok(()) }
+    }
+}

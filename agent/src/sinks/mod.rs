@@ -1,0 +1,95 @@
+//! The destinations: one delivery loop (`runner`), and a folder for each kind of far side.
+//!
+//! A sink knows how to encode a slice of the journal and how to hand it over; when, how much, and what has arrived
+//! is the runner's alone. Sinks never see each other: one that is down holds up none of the others.
+
+pub mod file;
+pub mod lake;
+pub mod mqtt;
+pub mod runner;
+pub mod s3;
+
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+use model::{Numbered, SeqRange};
+
+/// Where a batch is cut, and how many may be on their way at once.
+#[derive(Debug, Clone, Copy)]
+pub struct BatchLimits {
+    /// Age of the oldest record.
+    pub age_max: Duration,
+    /// Records.
+    pub records_max: usize,
+    /// Bytes as sent.
+    pub bytes_max: usize,
+    /// Batches under way.
+    pub window: usize,
+}
+
+/// A named slice of the journal, encoded: what a retry sends is this, byte for byte.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// Which records.
+    pub range: SeqRange,
+    /// Object key or topic.
+    pub key: String,
+    /// What the far side gets.
+    pub bytes: Bytes,
+    /// What the sink wants back with it (the lake's manifest line); empty where it wants nothing.
+    pub note: Bytes,
+}
+
+/// A batch that did not arrive, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum DeliverError {
+    /// The far side was not reached, or can not take it now.
+    #[error("{reason}")]
+    Retry {
+        /// What happened.
+        reason: String,
+        /// Not before, where the far side said so.
+        after: Option<Duration>,
+    },
+    /// The far side was reached and will never take this batch.
+    #[error("{reason}")]
+    Reject {
+        /// What it said.
+        reason: String,
+    },
+}
+
+impl DeliverError {
+    /// Try again, when the runner thinks fit.
+    pub fn retry(reason: impl Into<String>) -> Self {
+        Self::Retry { reason: reason.into(), after: None }
+    }
+
+    /// Set it aside.
+    pub fn reject(reason: impl Into<String>) -> Self {
+        Self::Reject { reason: reason.into() }
+    }
+}
+
+/// One destination.
+pub trait Sink: Send + Sync + 'static {
+    /// Where its batches are cut.
+    fn limits(&self) -> BatchLimits;
+
+    /// Whether a batch is sealed on disk before its first attempt: where the far side names it by its range, a retry
+    /// after a crash must send the same bytes.
+    fn is_sealed(&self) -> bool;
+
+    /// How many of the leading records may share a batch; at least one.
+    fn cut(&self, records: &[Numbered]) -> usize;
+
+    /// Encodes records (never none) as a batch.
+    fn encode(&self, range: SeqRange, records: &[Numbered]) -> Result<Batch, DeliverError>;
+
+    /// Hands a batch over; `Ok` means durable over there.
+    fn deliver(&self, batch: &Batch) -> impl Future<Output = Result<(), DeliverError>> + Send;
+
+    /// What it does now and then, and once more at the end: the lake rewrites its manifest.
+    fn tend(&self, is_end: bool) -> impl Future<Output = Result<(), DeliverError>> + Send;
+}

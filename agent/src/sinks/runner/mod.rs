@@ -1,0 +1,360 @@
+//! The one delivery loop: what a sink still lacks is cut into batches, named, sealed, delivered and confirmed.
+//!
+//! ```text
+//! head moves -> look: the first hole in the cursor -> due? -> read, encode, [seal, name durably] -> deliver -> confirm
+//!                                                                        ^ after a crash: the same bytes again
+//! ```
+//!
+//! There is no live path and no backlog path: a sink that was away for a month and one that is a second behind run
+//! these lines. A cursor moves only after the far side has confirmed, and only here. On a refusal for good the batch
+//! is set aside with a gap, and what stands behind it goes on.
+
+mod deliver;
+mod plan;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use journal::{Cursor, CursorFile, JournalError, Loaded, NamedBatch, Reader, SealedStore};
+use model::{Gap, GapReason, RangeSet, Record, Seq, SeqRange, SinkId};
+use tokio::sync::watch;
+use tokio::task::block_in_place;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::{Batch, Sink};
+use crate::clock::Clock;
+use crate::record::Inbox;
+use crate::telemetry::health::{SinkHealth, SinkState};
+use deliver::{Outcome, deliver};
+use plan::{Next, Plan};
+
+/// How often a cursor that moved is written where nothing but duplicates hangs on it.
+const STORE_EVERY: Duration = Duration::from_secs(5);
+/// How often a sink is asked to tend to itself.
+const TEND_EVERY: Duration = Duration::from_secs(1);
+/// How long an orderly end may take.
+const END_LIMIT: Duration = Duration::from_secs(4);
+/// Sealed batches on disk: one window of objects.
+const SEALED_BYTES_MAX: u64 = 64 << 20;
+/// Batches set aside for a person to look at; beyond it they are counted and dropped, their gap stands either way.
+const QUARANTINED_BYTES_MAX: u64 = 16 << 20;
+
+type UnderWay = FuturesUnordered<Pin<Box<dyn Future<Output = Outcome> + Send>>>;
+
+/// What a runner works with; the same for every kind of sink.
+pub struct Surroundings {
+    /// The sink's name.
+    pub id: SinkId,
+    /// The journal's folder: cursors and sealed batches stand in it.
+    pub folder: std::path::PathBuf,
+    /// The journal.
+    pub reader: Reader,
+    /// The durable head.
+    pub head: watch::Receiver<Seq>,
+    /// The way in, for gaps.
+    pub inbox: Inbox,
+    /// The clocks.
+    pub clock: Clock,
+    /// What `status` shows.
+    pub health: Arc<SinkHealth>,
+    /// Whether what is not due yet is sent at the end.
+    pub flushes_at_end: bool,
+}
+
+/// The loop of one sink.
+pub struct Runner<S> {
+    sink: Arc<S>,
+    with: Surroundings,
+    cursor: Cursor,
+    cursor_file: CursorFile,
+    sealed: Arc<SealedStore>,
+    quarantined: SealedStore,
+    /// Confirmed, or under way.
+    claimed: RangeSet,
+    under_way: UnderWay,
+    /// The first record that is waiting, and when its batch is due.
+    waiting: Option<(Seq, u64)>,
+    is_moved: bool,
+    store_at: Instant,
+    tend_at: Instant,
+    ending: Option<Instant>,
+}
+
+enum Action {
+    Take(Outcome),
+    Start(SeqRange),
+    Store,
+    Tend,
+    End,
+    Look,
+}
+
+impl<S: Sink> Runner<S> {
+    /// A runner that goes on where the cursor says.
+    pub fn open(sink: S, with: Surroundings) -> Result<Self, JournalError> {
+        let (cursor_file, loaded) = CursorFile::load(&with.folder, &with.id)?;
+        let tail = with.reader.tail();
+        let cursor = match loaded {
+            Loaded::Cursor(cursor) => cursor,
+            Loaded::New => Cursor::starting_at(tail),
+            Loaded::Damaged => {
+                error!(sink = %with.id, from = %tail, "the cursor is damaged, everything the journal holds is sent again");
+                Cursor::starting_at(tail)
+            }
+        };
+        let sealed = Arc::new(SealedStore::open(&with.folder, &with.id, SEALED_BYTES_MAX)?);
+        let quarantined = SealedStore::open(&with.folder.join("quarantined"), &with.id, QUARANTINED_BYTES_MAX)?;
+        with.health.low_water.store(cursor.low_water().0, Ordering::Release);
+        let claimed = cursor.confirmed().clone();
+        let now = Instant::now();
+        Ok(Self {
+            sink: Arc::new(sink),
+            with,
+            cursor,
+            cursor_file,
+            sealed,
+            quarantined,
+            claimed,
+            under_way: FuturesUnordered::new(),
+            waiting: None,
+            is_moved: false,
+            store_at: now + STORE_EVERY,
+            tend_at: now,
+            ending: None,
+        })
+    }
+
+    /// Delivers until told to stop.
+    pub async fn run(mut self, stop: CancellationToken) {
+        if let Err(error) = self.deliver_for_ever(&stop).await {
+            // The journal's own disk failed: its writer ends the process, this loop only says what it saw.
+            error!(sink = %self.with.id, %error, "sink stopped");
+            self.with.health.state.set(SinkState::Failed);
+            self.with.health.last_error.set(Some(error.to_string()));
+            stop.cancelled().await;
+        }
+    }
+
+    async fn deliver_for_ever(&mut self, stop: &CancellationToken) -> Result<(), JournalError> {
+        self.resume_named().await?;
+        loop {
+            let action = self.choose(stop).await?;
+            match action {
+                Action::Take(outcome) => self.take(outcome)?,
+                Action::Start(range) => self.start(range).await?,
+                Action::Store => self.store()?,
+                Action::Tend => self.tend(false).await,
+                Action::Look => {}
+                Action::End => break,
+            }
+            self.note_end(stop);
+        }
+        self.store()?;
+        if timeout(END_LIMIT, self.tend(true)).await.is_err() {
+            warn!(sink = %self.with.id, "no time to finish the manifest, the next start does");
+        }
+        Ok(())
+    }
+
+    /// Chooses what to do next; changes nothing that a dropped future would lose.
+    async fn choose(&mut self, stop: &CancellationToken) -> Result<Action, JournalError> {
+        let is_free = self.under_way.len() < self.sink.limits().window;
+        let next = if is_free { self.look().await? } else { Next::Nothing };
+        if let Next::Due(range) = next {
+            return Ok(Action::Start(range));
+        }
+        if self.is_ended(&next) {
+            return Ok(Action::End);
+        }
+        let due_at = match next {
+            Next::In(wait) => Instant::now() + wait,
+            _ => self.tend_at,
+        };
+        let end_at = self.ending.unwrap_or(self.tend_at);
+        let is_ending = self.ending.is_some();
+        let is_moved = self.is_moved;
+        Ok(tokio::select! {
+            Some(outcome) = self.under_way.next() => Action::Take(outcome),
+            () = sleep_until(self.tend_at) => Action::Tend,
+            () = sleep_until(self.store_at), if is_moved => Action::Store,
+            () = sleep_until(due_at.min(end_at)) => Action::Look,
+            () = stop.cancelled(), if !is_ending => Action::Look,
+            moved = self.with.head.changed(), if is_free => match moved {
+                Ok(()) => Action::Look,
+                // The writer is gone: there will be nothing new.
+                Err(_) => { stop.cancelled().await; Action::Look }
+            },
+        })
+    }
+
+    fn note_end(&mut self, stop: &CancellationToken) {
+        if stop.is_cancelled() && self.ending.is_none() {
+            self.ending = Some(Instant::now() + END_LIMIT);
+            self.waiting = None;
+        }
+    }
+
+    /// At the end what is under way may arrive and, where the sink flushes, the rest is sent; a far side that does
+    /// not answer is not waited for. Nothing relies on it: the next start goes on from the cursor.
+    fn is_ended(&self, next: &Next) -> bool {
+        let Some(deadline) = self.ending else { return false };
+        let is_done = self.under_way.is_empty() && !matches!(next, Next::Due(_));
+        is_done || Instant::now() >= deadline || self.with.health.state.get() != SinkState::Ok
+    }
+
+    /// Batches that were named before the last end go first, the same bytes to the same key.
+    async fn resume_named(&mut self) -> Result<(), JournalError> {
+        for named in self.cursor.named().to_vec() {
+            self.claimed.insert(named.range);
+            match self.sealed.get(named.range) {
+                Ok(Some(bytes)) => {
+                    if let Some(batch) = unseal(named.range, named.key, &bytes) {
+                        self.send(batch);
+                        continue;
+                    }
+                    warn!(sink = %self.with.id, range = %named.range, "sealed batch unreadable, encoding it again");
+                }
+                Ok(None) => {}
+                Err(error) => warn!(sink = %self.with.id, %error, "sealed batch damaged, encoding it again"),
+            }
+            self.claimed.remove(named.range);
+            self.start(named.range).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads, encodes, seals and names a batch from the beginning of `range`, and sends it on its way.
+    async fn start(&mut self, range: SeqRange) -> Result<(), JournalError> {
+        self.waiting = None;
+        let Plan { batch, covered, lost, refused } = self.plan(range).await?;
+        for (range, reason) in lost {
+            self.report_lost(range, reason);
+        }
+        self.claimed.insert(covered);
+        if let Some(reason) = refused {
+            self.set_aside(covered, None, &reason);
+            return self.confirm(covered, 0);
+        }
+        let Some(batch) = batch else { return self.confirm(covered, 0) };
+        if self.sink.is_sealed() {
+            self.seal(&batch)?;
+        }
+        self.send(batch);
+        Ok(())
+    }
+
+    /// Name the batch before sending it.
+    fn seal(&mut self, batch: &Batch) -> Result<(), JournalError> {
+        block_in_place(|| self.sealed.put(batch.range, &sealed_bytes(batch)))?;
+        self.cursor.begin(NamedBatch { range: batch.range, key: batch.key.clone(), sealed: true });
+        self.store()
+    }
+
+    fn send(&mut self, batch: Batch) {
+        let (sink, health, clock) = (self.sink.clone(), self.with.health.clone(), self.with.clock.clone());
+        self.under_way.push(Box::pin(deliver(sink, batch, health, clock)));
+    }
+
+    fn take(&mut self, outcome: Outcome) -> Result<(), JournalError> {
+        let Outcome { batch, refused } = outcome;
+        match refused {
+            None => self.confirm(batch.range, batch.range.len()),
+            Some(reason) => {
+                let range = batch.range;
+                self.set_aside(range, Some(&batch), &reason);
+                self.confirm(range, 0)
+            }
+        }
+    }
+
+    /// The only place where a cursor moves.
+    fn confirm(&mut self, range: SeqRange, delivered: u64) -> Result<(), JournalError> {
+        self.cursor.confirm(range);
+        self.is_moved = true;
+        self.with.health.delivered_total.fetch_add(delivered, Ordering::Relaxed);
+        if self.sink.is_sealed() {
+            self.store()?;
+            block_in_place(|| self.sealed.remove(range))?;
+        }
+        Ok(())
+    }
+
+    fn store(&mut self) -> Result<(), JournalError> {
+        self.store_at = Instant::now() + STORE_EVERY;
+        block_in_place(|| self.cursor_file.store(&self.cursor))?;
+        self.is_moved = false;
+        let low_water = self.cursor.low_water();
+        let above: u64 = self.cursor.confirmed().len().saturating_sub(low_water.0.saturating_sub(Seq::FIRST.0));
+        self.with.health.confirmed_above.store(above, Ordering::Relaxed);
+        // Retention believes only what is durable: a cursor that a crash takes back must still find its records.
+        self.with.health.low_water.store(low_water.0, Ordering::Release);
+        Ok(())
+    }
+
+    async fn tend(&mut self, is_end: bool) {
+        match self.sink.tend(is_end).await {
+            Ok(()) if self.under_way.is_empty() => self.with.health.state.set(SinkState::Ok),
+            Ok(()) => {}
+            Err(error) => {
+                self.with.health.last_error.set(Some(error.to_string()));
+                self.with.health.state.set(SinkState::Retrying);
+            }
+        }
+        self.tend_at = Instant::now() + TEND_EVERY;
+    }
+
+    fn set_aside(&mut self, range: SeqRange, batch: Option<&Batch>, reason: &str) {
+        error!(sink = %self.with.id, %range, reason, "batch refused for good, set aside");
+        if let Some(batch) = batch
+            && let Err(error) = self.quarantined.put(range, &sealed_bytes(batch))
+        {
+            warn!(sink = %self.with.id, %error, "the refused batch could not be kept");
+        }
+        self.with.health.quarantined_batches.fetch_add(1, Ordering::Relaxed);
+        self.with.health.last_error.set(Some(reason.to_owned()));
+        self.report_lost(range, GapReason::Quarantine);
+    }
+
+    fn report_lost(&self, range: SeqRange, reason: GapReason) {
+        let gap = Gap { range: Some(range), count: range.len(), times: None, reason };
+        let event = gap.into_event(self.with.clock.stamp()).with("sink", self.with.id.as_str());
+        if self.with.inbox.offer(vec![Record::Event(event)]).is_err() {
+            error!(sink = %self.with.id, %range, "no room for a gap event in the journal, the log has it");
+        }
+        info!(sink = %self.with.id, %range, reason = reason.as_str(), "records lost to this sink, gap recorded");
+    }
+}
+
+/// A sealed batch on disk: the note's length, the note, the bytes.
+fn sealed_bytes(batch: &Batch) -> Vec<u8> {
+    let length = u32::try_from(batch.note.len()).expect("a note is one manifest line");
+    [&length.to_be_bytes()[..], &batch.note, &batch.bytes].concat()
+}
+
+fn unseal(range: SeqRange, key: String, sealed: &[u8]) -> Option<Batch> {
+    let (length, rest) = sealed.split_first_chunk::<4>()?;
+    let (note, bytes) = rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
+    Some(Batch { range, key, bytes: bytes.to_vec().into(), note: note.to_vec().into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sealed_batch_reads_back_as_it_was() {
+        let range = SeqRange::new(Seq(3), Seq(9));
+        let batch =
+            Batch { range, key: "k".to_owned(), bytes: vec![1_u8, 2, 3].into(), note: b"{\"v\":1}".to_vec().into() };
+        let read = unseal(range, "k".to_owned(), &sealed_bytes(&batch)).expect("whole");
+        assert_eq!((read.bytes, read.note), (batch.bytes, batch.note));
+        assert!(unseal(range, "k".to_owned(), &[0, 0, 0, 9, 1]).is_none());
+        assert!(unseal(range, "k".to_owned(), &[0]).is_none());
+    }
+}

@@ -1,0 +1,153 @@
+//! What to send next: the first hole in the cursor, when its batch is due, and its records encoded within the limits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use journal::{JournalError, Reader};
+use model::{GapReason, Numbered, SeqRange};
+
+use super::Runner;
+use crate::sinks::{Batch, BatchLimits, DeliverError, Sink};
+
+/// Records read from the journal at once.
+const READ_RECORDS_MAX: usize = 4096;
+
+/// What the cursor's first hole asks for.
+pub enum Next {
+    /// Everything is confirmed or under way.
+    Nothing,
+    /// A batch is due after this time.
+    In(Duration),
+    /// A batch is due.
+    Due(SeqRange),
+}
+
+/// A batch made from the beginning of a range.
+pub struct Plan {
+    /// The batch; none where nothing of the range is left.
+    pub batch: Option<Batch>,
+    /// The positions that the batch, or what was lost, answers for.
+    pub covered: SeqRange,
+    /// What the journal could not give back.
+    pub lost: Vec<(SeqRange, GapReason)>,
+    /// Why the records can not be sent at all.
+    pub refused: Option<String>,
+}
+
+impl<S: Sink> Runner<S> {
+    /// Looks for the first hole and when it is due.
+    pub(super) async fn look(&mut self) -> Result<Next, JournalError> {
+        let head = *self.with.head.borrow_and_update();
+        let tail = self.with.reader.tail();
+        self.skip_dropped(SeqRange::new(self.cursor.low_water(), tail));
+        let holes = self.claimed.missing(SeqRange::new(tail, head));
+        let Some(hole) = holes.first().copied() else {
+            self.with.health.oldest_waiting_at.store(0, std::sync::atomic::Ordering::Relaxed);
+            return Ok(Next::Nothing);
+        };
+        let limits = self.sink.limits();
+        let is_flushing = self.ending.is_some() && self.with.flushes_at_end;
+        let is_full = hole.len() >= u64::try_from(limits.records_max).unwrap_or(u64::MAX);
+        if is_full || is_flushing || holes.len() > 1 {
+            return Ok(Next::Due(hole));
+        }
+        let due_ms = match self.waiting {
+            Some((first, due_ms)) if first == hole.first => due_ms,
+            _ => self.due_ms(hole, limits).await?,
+        };
+        self.waiting = Some((hole.first, due_ms));
+        let now_ms = self.with.clock.mono_ms();
+        if now_ms >= due_ms {
+            return Ok(Next::Due(hole));
+        }
+        Ok(if self.ending.is_some() { Next::Nothing } else { Next::In(Duration::from_millis(due_ms - now_ms)) })
+    }
+
+    /// What retention dropped has its gap in the journal already; the cursor only steps over it.
+    fn skip_dropped(&mut self, dropped: SeqRange) {
+        if !dropped.is_empty() {
+            self.cursor.confirm(dropped);
+            self.claimed.insert(dropped);
+            self.is_moved = true;
+        }
+    }
+
+    /// When the batch that begins with `hole` is due: by the age of its first record, at once if that is of another
+    /// boot or can not be read.
+    async fn due_ms(&mut self, hole: SeqRange, limits: BatchLimits) -> Result<u64, JournalError> {
+        let reader = self.with.reader.clone();
+        let chunk = blocking(move || reader.read(hole, 1)).await?;
+        let Some(first) = chunk.records.first() else { return Ok(0) };
+        let stamp = first.record.stamp();
+        self.with.health.oldest_waiting_at.store(stamp.time.as_millis(), std::sync::atomic::Ordering::Relaxed);
+        if first.boot != self.with.clock.boot() {
+            return Ok(0);
+        }
+        Ok(stamp.mono_ms.saturating_add(u64::try_from(limits.age_max.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// Makes a batch from the beginning of `range`, off the runtime: disk reads and compression take their time.
+    pub(super) async fn plan(&mut self, range: SeqRange) -> Result<Plan, JournalError> {
+        let (sink, reader) = (self.sink.clone(), self.with.reader.clone());
+        blocking(move || plan(&sink, &reader, range)).await
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, JournalError> + Send + 'static,
+) -> Result<T, JournalError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        // Either the runtime is shutting down, and nothing matters any more, or the work panicked.
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
+fn plan<S: Sink>(sink: &Arc<S>, reader: &Reader, range: SeqRange) -> Result<Plan, JournalError> {
+    let limits = sink.limits();
+    let (mut records, next, lost) = read(reader, range, limits.records_max)?;
+    let mut covered = SeqRange::new(range.first, next);
+    if records.is_empty() {
+        return Ok(Plan { batch: None, covered, lost, refused: None });
+    }
+    let mut take = sink.cut(&records).max(1);
+    loop {
+        if take < records.len() {
+            covered = SeqRange::new(range.first, records[take].seq);
+            records.truncate(take);
+        }
+        let lost_here = |lost: &[(SeqRange, GapReason)]| {
+            lost.iter().copied().filter(|(range, _)| range.first < covered.next).collect()
+        };
+        match sink.encode(covered, &records) {
+            Ok(batch) if batch.bytes.len() <= limits.bytes_max || take == 1 => {
+                return Ok(Plan { batch: Some(batch), covered, lost: lost_here(&lost), refused: None });
+            }
+            // Halves, not a guess at the right number: records differ, and this ends.
+            Ok(_too_large) => take = take.div_ceil(2),
+            Err(DeliverError::Reject { reason } | DeliverError::Retry { reason, .. }) => {
+                return Ok(Plan { batch: None, covered, lost: lost_here(&lost), refused: Some(reason) });
+            }
+        }
+    }
+}
+
+type Read = (Vec<Numbered>, model::Seq, Vec<(SeqRange, GapReason)>);
+
+fn read(reader: &Reader, range: SeqRange, records_max: usize) -> Result<Read, JournalError> {
+    let (mut records, mut lost, mut next) = (Vec::new(), Vec::new(), range.first);
+    while records.len() < records_max && next < range.next {
+        let wanted = (records_max - records.len()).min(READ_RECORDS_MAX);
+        let mut chunk = reader.read(SeqRange::new(next, range.next), wanted)?;
+        if chunk.next <= next {
+            break; // Nothing more is durable.
+        }
+        records.append(&mut chunk.records);
+        lost.extend(chunk.lost.iter().map(|lost| (lost.range, lost.reason)));
+        next = chunk.next;
+    }
+    Ok((records, next, lost))
+}

@@ -1,0 +1,236 @@
+//! The health of every part, written by its owner and read by `control`: counters and last words, never data's way.
+//!
+//! Each part has one writer. Locks are held for a copy and never across an await.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use model::{BusId, InstrumentId, Quality, SinkId, Timestamp, Value};
+
+/// A value under a lock that outlives a panic of its writer: health is shown as it last was.
+#[derive(Debug, Default)]
+pub struct Shown<T>(Mutex<T>);
+
+impl<T> Shown<T> {
+    /// A value to show.
+    pub fn new(value: T) -> Self {
+        Self(Mutex::new(value))
+    }
+
+    /// The lock.
+    pub fn lock(&self) -> MutexGuard<'_, T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Replaces the value.
+    pub fn set(&self, value: T) {
+        *self.lock() = value;
+    }
+}
+
+impl<T: Clone> Shown<T> {
+    /// A copy.
+    pub fn get(&self) -> T {
+        self.lock().clone()
+    }
+}
+
+/// Health of everything.
+#[derive(Debug)]
+pub struct Health {
+    /// One an instrument, in the order of the configuration.
+    pub instruments: Vec<Arc<InstrumentHealth>>,
+    /// One a sink.
+    pub sinks: Vec<Arc<SinkHealth>>,
+    /// The journal's.
+    pub journal: Arc<JournalHealth>,
+}
+
+/// Whether an instrument's port is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PortState {
+    /// Not opened yet, or lost.
+    Closed,
+    /// Open.
+    Open,
+}
+
+/// The last value of a quantity.
+#[derive(Debug, Clone)]
+pub struct LastValue {
+    /// When.
+    pub time: Timestamp,
+    /// What.
+    pub value: Value,
+    /// How good.
+    pub quality: Quality,
+}
+
+/// Health of one instrument.
+#[derive(Debug)]
+pub struct InstrumentHealth {
+    /// Its name.
+    pub id: InstrumentId,
+    /// Its line.
+    pub bus: BusId,
+    /// Names and units of its quantities, in the order of `values`.
+    pub quantities: Vec<(String, String)>,
+    /// Its port.
+    pub port: Shown<PortState>,
+    /// Readings taken.
+    pub readings_total: AtomicU64,
+    /// Frames that were no reading.
+    pub frames_refused_total: AtomicU64,
+    /// Readings that found the journal's door full.
+    pub readings_overrun_total: AtomicU64,
+    /// When the last reading was taken, by the boot's clock; 0: never.
+    pub last_reading_mono_ms: AtomicU64,
+    /// When the last reading was taken, by wall time.
+    pub last_reading_at: AtomicI64,
+    /// The last thing that went wrong.
+    pub last_error: Shown<Option<String>>,
+    /// The last value of each quantity.
+    pub values: Shown<Vec<Option<LastValue>>>,
+}
+
+/// What an instrument is doing, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InstrumentState {
+    /// Readings come.
+    Up,
+    /// The port is open and nothing comes.
+    Silent,
+    /// Bytes come and none of them decodes: a wrong baud rate or profile.
+    Garbled,
+    /// The port is not there or can not be opened.
+    Down,
+}
+
+impl InstrumentState {
+    /// The word in `status`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            InstrumentState::Up => "up",
+            InstrumentState::Silent => "silent",
+            InstrumentState::Garbled => "garbled",
+            InstrumentState::Down => "down",
+        }
+    }
+}
+
+/// An instrument that said nothing for so long is silent. Longer than the slowest usual interval of a streaming
+/// instrument, ten minutes on weather packages in power-saving mode being the exception.
+const SILENT_AFTER_MS: u64 = 300_000;
+
+impl InstrumentHealth {
+    /// Health of an instrument that has not been heard yet.
+    pub fn new(id: InstrumentId, bus: BusId, quantities: Vec<(String, String)>) -> Self {
+        let values = Shown::new(vec![None; quantities.len()]);
+        Self {
+            id,
+            bus,
+            quantities,
+            port: Shown::new(PortState::Closed),
+            readings_total: AtomicU64::new(0),
+            frames_refused_total: AtomicU64::new(0),
+            readings_overrun_total: AtomicU64::new(0),
+            last_reading_mono_ms: AtomicU64::new(0),
+            last_reading_at: AtomicI64::new(0),
+            last_error: Shown::new(None),
+            values,
+        }
+    }
+
+    /// What it is doing.
+    pub fn state(&self, mono_ms: u64) -> InstrumentState {
+        if self.port.get() == PortState::Closed {
+            return InstrumentState::Down;
+        }
+        let last = self.last_reading_mono_ms.load(Ordering::Relaxed);
+        if last > 0 && mono_ms.saturating_sub(last) < SILENT_AFTER_MS {
+            return InstrumentState::Up;
+        }
+        match self.frames_refused_total.load(Ordering::Relaxed) {
+            0 => InstrumentState::Silent,
+            _ => InstrumentState::Garbled,
+        }
+    }
+}
+
+/// What a sink is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SinkState {
+    /// Nothing to send, or sending.
+    Ok,
+    /// The far side does not answer or does not want it now; trying again.
+    Retrying,
+    /// Stopped for good: a person must act.
+    Failed,
+}
+
+impl SinkState {
+    /// The word in `status`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SinkState::Ok => "ok",
+            SinkState::Retrying => "retrying",
+            SinkState::Failed => "failed",
+        }
+    }
+}
+
+/// Health of one sink.
+#[derive(Debug)]
+pub struct SinkHealth {
+    /// Its name.
+    pub id: SinkId,
+    /// Its kind.
+    pub kind: &'static str,
+    /// What it is doing.
+    pub state: Shown<SinkState>,
+    /// Records the far side has confirmed, in this run.
+    pub delivered_total: AtomicU64,
+    /// Batches set aside, in this run.
+    pub quarantined_batches: AtomicU64,
+    /// All below is confirmed.
+    pub low_water: AtomicU64,
+    /// Records confirmed above the low water.
+    pub confirmed_above: AtomicU64,
+    /// Time of the oldest record that is not confirmed, in milliseconds; 0: none is waiting.
+    pub oldest_waiting_at: AtomicI64,
+    /// When the far side last said yes, in milliseconds; 0: never.
+    pub last_success_at: AtomicI64,
+    /// The last thing that went wrong.
+    pub last_error: Shown<Option<String>>,
+}
+
+impl SinkHealth {
+    /// Health of a sink that has not done anything yet.
+    pub fn new(id: SinkId, kind: &'static str) -> Self {
+        Self {
+            id,
+            kind,
+            state: Shown::new(SinkState::Ok),
+            delivered_total: AtomicU64::new(0),
+            quarantined_batches: AtomicU64::new(0),
+            low_water: AtomicU64::new(0),
+            confirmed_above: AtomicU64::new(0),
+            oldest_waiting_at: AtomicI64::new(0),
+            last_success_at: AtomicI64::new(0),
+            last_error: Shown::new(None),
+        }
+    }
+}
+
+/// Health of the journal.
+#[derive(Debug, Default)]
+pub struct JournalHealth {
+    /// Records taken in and not yet durable.
+    pub at_risk: AtomicU64,
+    /// Records made durable, in this run.
+    pub committed_total: AtomicU64,
+    /// Records dropped over budget, in this run.
+    pub dropped_total: AtomicU64,
+    /// How long the last commit took.
+    pub last_commit_ms: AtomicU64,
+}

@@ -1,0 +1,31 @@
+//! Log lines on stderr: systemd keeps them, a person reads them.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+
+/// Sets logging up for this process. `TIDEGATE_LOG` overrides the level (`debug`, `tidegate::link=trace`).
+pub fn start(verbosity: u8) {
+    let default = match verbosity {
+        0 => "info",
+        1 => "debug",
+        _ => "trace",
+    };
+    // What other people's crates say at these levels is theirs, not the operator's.
+    let ours = format!("warn,tidegate={default},journal={default}");
+    let filter = EnvFilter::try_from_env("TIDEGATE_LOG").unwrap_or_else(|_| EnvFilter::new(ours));
+    let is_terminal = std::io::stderr().is_terminal();
+    let is_coloured = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(is_coloured)
+        .with_target(false);
+    // Journald stamps each line itself.
+    let is_journald = std::env::var_os("JOURNAL_STREAM").is_some();
+    let started = if is_journald { builder.without_time().try_init() } else { builder.try_init() };
+    // A second start in one process (the demo, tests) keeps the first subscriber.
+    if let Err(error) = started {
+        tracing::debug!(%error, "logging was already set up");
+    }
+}

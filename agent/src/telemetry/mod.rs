@@ -1,0 +1,4 @@
+//! What the agent says of itself: log lines, and the health that `status` shows.
+
+pub mod health;
+pub mod logs;

@@ -1,0 +1,42 @@
+"""Subscribes at QoS 1 with a durable session and writes each message as one line of JSON.
+
+usage: subscribe.py PORT FILTER FILE
+
+`subscribed` on stdout says that the broker has confirmed. A broker that goes away is waited for. A payload that is
+no JSON is written as null, with its bytes in `base64`.
+"""
+
+import base64
+import json
+import sys
+
+import paho.mqtt.client as mqtt
+
+port, topic_filter, path = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+out = open(path, "w", buffering=1, encoding="utf-8")
+
+
+def on_connect(client, _userdata, _flags, reason, _properties):
+    if not reason.is_failure:
+        client.subscribe(topic_filter, qos=1)
+
+
+def on_subscribe(_client, _userdata, _mid, _reasons, _properties):
+    print("subscribed", flush=True)
+
+
+def on_message(_client, _userdata, message):
+    line = {"topic": message.topic, "retained": bool(message.retain)}
+    try:
+        line["payload"] = json.loads(message.payload)
+    except ValueError:
+        line["payload"] = None
+        line["base64"] = base64.b64encode(message.payload).decode()
+    out.write(json.dumps(line) + "\n")
+
+
+client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="subscriber", clean_session=False)
+client.on_connect, client.on_subscribe, client.on_message = on_connect, on_subscribe, on_message
+client.reconnect_delay_set(min_delay=1, max_delay=1)
+client.connect("127.0.0.1", port, keepalive=60)
+client.loop_forever(retry_first_connection=True)

@@ -1,0 +1,277 @@
+//! The agent: the real binary with a configuration in a story's folder, started, asked, signalled and killed.
+
+use std::cell::RefCell;
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::patience::wait_for;
+use crate::places;
+use crate::process::{Process, leashed};
+use crate::pty::Port;
+use crate::row::Row;
+
+/// The agent is up in a blink; a machine that builds beside it takes longer.
+pub const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// What the agent promises: an orderly end within ten seconds.
+pub const END_LIMIT: Duration = Duration::from_secs(10);
+
+/// Exit codes that the stories name.
+pub mod exit {
+    /// The thing asked about is not fine.
+    pub const NOT_FINE: i32 = 1;
+    /// The command line is wrong.
+    pub const USAGE: i32 = 64;
+    /// The daemon does not answer.
+    pub const UNAVAILABLE: i32 = 69;
+    /// The configuration is wrong.
+    pub const CONFIG: i32 = 78;
+}
+
+/// An agent and its folder.
+#[derive(Debug)]
+pub struct Agent {
+    dir: PathBuf,
+    process: Option<Process>,
+}
+
+/// The part of a configuration that every story has: who the device is, and that all its files lie below `dir`.
+pub fn preamble(dir: &Path, commit_interval: &str) -> String {
+    let dir = dir.display();
+    format!(
+        "[device]\nid = \"gw-1\"\nsite = \"farm\"\ntags = {{ house = \"test\" }}\n\n\
+         [journal]\npath = \"{dir}/journal\"\ncommit_interval = \"{commit_interval}\"\n\n\
+         [local]\nsocket = \"{dir}/agent.sock\"\n\n"
+    )
+}
+
+/// An instrument that says `n,<number>` as one quantity `number`, on a bus of the same name. Its start marker unmasks
+/// a line that was cut when the port was opened.
+pub fn counter(name: &str, port: &Path) -> String {
+    let port = port.display();
+    format!(
+        "[bus.{name}]\nport = \"{port}\"\nbaud = 115200\n\n[instrument.{name}]\nbus = \"{name}\"\n\n\
+         [instrument.{name}.protocol]\ntype = \"stream\"\n\
+         frame = {{ type = \"line\", start = \"n,\", end = \"\\r\\n\", max = 64 }}\n\
+         decode = {{ type = \"delimited\", sep = \",\", columns = 2 }}\n\n\
+         [instrument.{name}.quantity.number]\nfield = 2\nunit = \"1\"\n\n"
+    )
+}
+
+/// A sink into the folder `path`, in batches of a second.
+pub fn file_sink(name: &str, path: &Path, format: &str) -> String {
+    format!(
+        "[sink.{name}]\ntype = \"file\"\npath = \"{}\"\nformat = \"{format}\"\nbatch = {{ max_age = \"1s\" }}\n\n",
+        path.display()
+    )
+}
+
+/// A sink to a broker, in batches of half a second.
+pub fn mqtt_sink(name: &str, url: &str) -> String {
+    format!(
+        "[sink.{name}]\ntype = \"mqtt\"\nurl = \"{url}\"\nprofile = \"generic\"\n\
+         topic = \"farm/{{site}}/{{device}}/readings\"\nbatch = {{ max_age = \"500ms\", max_readings = 500 }}\n\n"
+    )
+}
+
+/// A sink into a bucket, in batches of a second.
+pub fn s3_sink(name: &str, store: &crate::seaweed::Seaweed, bucket: &str) -> String {
+    let mut text = format!("[sink.{name}]\ntype = \"s3\"\nbucket = \"{bucket}\"\nformat = \"parquet\"\n");
+    let (endpoint, region) = (store.endpoint(), crate::seaweed::REGION);
+    writeln!(text, "endpoint = \"{endpoint}\"\nregion = \"{region}\"\npath_style = true").expect("a string takes it");
+    writeln!(text, "batch = {{ max_age = \"1s\" }}\n\n[sink.{name}.credentials]\ntype = \"static\"")
+        .expect("a string takes it");
+    writeln!(text, "access_key_id = \"{}\"", crate::seaweed::KEY_ID).expect("a string takes it");
+    writeln!(text, "secret_access_key_file = \"{}\"\n", store.secret_file().display()).expect("a string takes it");
+    text
+}
+
+/// The longest that a command of the agent's may take, in seconds: the demo is asked for five.
+const COMMAND_SECONDS_MAX: &str = "60";
+
+/// Runs a command of the agent's to its end; one that takes too long ends with coreutils' 124.
+pub fn run(args: &[&str]) -> Output {
+    let mut command = Command::new("timeout");
+    command.args(["--kill-after=5", COMMAND_SECONDS_MAX]).arg(places::tidegate());
+    command.args(args).env("NO_COLOR", "1").stdin(Stdio::null()).output().expect("coreutils has timeout")
+}
+
+/// Standard output as text.
+pub fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Standard error as text.
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+impl Agent {
+    /// Writes the configuration, starts the daemon, and returns once it answers.
+    #[track_caller]
+    pub fn started(dir: &Path, config: &str) -> Self {
+        let agent = Self::launched(dir, config);
+        agent.wait_ready();
+        agent
+    }
+
+    /// Writes the configuration and starts the daemon.
+    pub fn launched(dir: &Path, config: &str) -> Self {
+        let mut agent = Self { dir: dir.to_owned(), process: None };
+        fs::write(agent.config(), config).expect("write into the story's folder");
+        agent.start();
+        agent
+    }
+
+    /// The configuration file.
+    pub fn config(&self) -> PathBuf {
+        self.dir.join("tidegate.toml")
+    }
+
+    /// Starts the daemon, as a service manager would: again and again, with the same configuration and folder.
+    pub fn start(&mut self) {
+        let mut command = leashed(&places::tidegate());
+        command.arg("--config").arg(self.config()).arg("run").env("NO_COLOR", "1");
+        self.process = Some(Process::start("tidegate", command, &self.dir.join("agent.log")));
+    }
+
+    /// Waits until the daemon answers.
+    #[track_caller]
+    pub fn wait_ready(&self) {
+        self.wait_until("the agent to answer", START_LIMIT, |_| true);
+    }
+
+    /// Waits until the daemon answers and its status is as wanted.
+    #[track_caller]
+    pub fn wait_until(&self, what: &str, limit: Duration, wanted: impl Fn(&Value) -> bool) -> Value {
+        let process = self.process.as_ref().expect("an agent is started before it is awaited");
+        let last = RefCell::new(None);
+        let context = || format!("{}\nits last status: {:#}", process.log_tail(), last.take().unwrap_or(Value::Null));
+        wait_for(what, limit, context, || {
+            if let Some(status) = process.ended() {
+                panic!("the agent ended ({status}) while a story waited for {what}\n{}", process.log_tail());
+            }
+            let status = self.status()?;
+            last.replace(Some(status.clone()));
+            wanted(&status).then_some(status)
+        })
+    }
+
+    /// What the daemon says about itself, if it answers.
+    pub fn status(&self) -> Option<Value> {
+        status_of(&self.config())
+    }
+
+    /// Runs a command with this agent's configuration.
+    pub fn cli(&self, args: &[&str]) -> Output {
+        let config = self.config();
+        run(&[&["--config", config.to_str().expect("a path of our own")], args].concat())
+    }
+
+    /// What `tail` shows of the journal: readings and events, the latest `count`.
+    #[track_caller]
+    pub fn tail(&self, count: usize) -> Vec<Row> {
+        let output = self.cli(&["tail", "--json", "-n", &count.to_string()]);
+        assert!(output.status.success(), "tail: {}", stderr(&output));
+        let rows = stdout(&output);
+        rows.lines().map(|line| row(line).unwrap_or_else(|| panic!("tail wrote {line}"))).collect()
+    }
+
+    /// Waits until the daemon listens to this port.
+    #[track_caller]
+    pub fn wait_open(&self, port: &Port, instrument: &str) {
+        self.wait_device(port.device().expect("an instrument is plugged in"), instrument);
+    }
+
+    /// Waits until the daemon listens to this device: the kernel says that it has it open, and it says that the
+    /// instrument is not down.
+    #[track_caller]
+    pub fn wait_device(&self, device: &Path, instrument: &str) {
+        let descriptors = format!("/proc/{}/fd", self.pid());
+        let what = format!("the agent to open {}", device.display());
+        wait_for(
+            &what,
+            START_LIMIT,
+            || self.log_tail(),
+            || {
+                let mut links =
+                    fs::read_dir(&descriptors).ok()?.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+                links.any(|link| link == device).then_some(())
+            },
+        );
+        self.wait_until(&format!("{instrument} not to be down"), START_LIMIT, |status| {
+            let state = item(status, "instruments", instrument)["state"].as_str();
+            state.is_some_and(|state| state != "down")
+        });
+    }
+
+    /// The daemon's process id.
+    pub fn pid(&self) -> i32 {
+        self.process.as_ref().expect("an agent has a process once started").pid()
+    }
+
+    /// Waits until every sink has delivered all that the journal holds.
+    #[track_caller]
+    pub fn wait_delivered(&self, limit: Duration) {
+        self.wait_until("every sink to have all", limit, |status| {
+            let sinks = status["sinks"].as_array();
+            sinks.is_some_and(|sinks| sinks.iter().all(|sink| sink["lag_readings"] == 0))
+        });
+    }
+
+    /// SIGTERM; the end must be orderly.
+    pub fn terminate(&mut self) {
+        self.end_with(Signal::TERM);
+    }
+
+    /// Asks the daemon to end; the end must be orderly, and in time.
+    #[track_caller]
+    pub fn end_with(&mut self, signal: Signal) {
+        let process = self.process.take().expect("an agent is started before it is ended");
+        process.signal(signal);
+        let Some(status) = process.wait(END_LIMIT) else {
+            panic!("the agent did not end within {END_LIMIT:?} of {signal:?}\n{}", process.log_tail())
+        };
+        assert_eq!(status.code(), Some(0), "the end was not orderly\n{}", process.log_tail());
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        let process = self.process.take().expect("an agent is started before it is killed");
+        process.kill();
+        let status = process.ended().expect("killed");
+        assert_eq!(status.signal(), Some(Signal::KILL.as_raw()), "it had ended by itself\n{}", process.log_tail());
+    }
+
+    /// How the daemon ended, if it did.
+    pub fn ended(&self) -> Option<ExitStatus> {
+        self.process.as_ref().and_then(Process::ended)
+    }
+
+    /// The last lines of its log.
+    pub fn log_tail(&self) -> String {
+        self.process.as_ref().map(Process::log_tail).unwrap_or_default()
+    }
+}
+
+/// The entry of a list in a status that has this id; null where there is none.
+pub fn item<'a>(status: &'a Value, list: &str, id: &str) -> &'a Value {
+    let items = status[list].as_array();
+    items.and_then(|items| items.iter().find(|item| item["id"] == id)).unwrap_or(&Value::Null)
+}
+
+fn status_of(config: &Path) -> Option<Value> {
+    let output = run(&["--config", config.to_str()?, "status", "--json"]);
+    serde_json::from_slice(&output.stdout).ok()
+}
+
+fn row(line: &str) -> Option<Row> {
+    Row::of_object(&serde_json::from_str(line).ok()?, "")
+}

@@ -1,0 +1,175 @@
+//! What the agent costs: prints each number with its limit, asserts nothing. `tests/bench` runs it.
+//!
+//! The agent has core 0 for itself; the instrument, the broker and this program share core 1.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use e2e::agent::{self, Agent, item};
+use e2e::mosquitto::Mosquitto;
+use e2e::patience::{now, pause};
+use e2e::places;
+use e2e::pty::Port;
+use e2e::talker::Talker;
+use serde_json::Value;
+
+const LINES_PER_SECOND: u32 = 10_000;
+const VALUES_PER_LINE: u64 = 4;
+const TALK: Duration = Duration::from_secs(20);
+const DRAIN_LIMIT: Duration = Duration::from_mins(3);
+
+/// After so long a fresh agent has done what it does once.
+const SETTLE: Duration = Duration::from_secs(10);
+const IDLE_MIB_MAX: f64 = 14.0;
+
+const BINARY_MIB_MAX: f64 = 16.0;
+
+const STARTS: usize = 9;
+const START_MS_MAX: f64 = 300.0;
+
+/// What `/proc/<pid>/stat` counts in: `USER_HZ` is 100 on every Linux.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+fn main() -> io::Result<()> {
+    println!("{:<42} {:>12} {:>12} {:>7}", "", "measured", "limit", "ratio");
+    binary_size()?;
+    start_to_durable()?;
+    idle_memory()?;
+    throughput()
+}
+
+/// A number, what it must not exceed (or, where `floor`, fall below), and how much of that it is.
+fn print(name: &str, unit: &str, measured: f64, limit: f64, is_floor: bool) {
+    let sign = if is_floor { ">" } else { "<" };
+    println!("{name:<42} {measured:>9.1} {unit:<6} {sign} {limit:>9.1} {:>6.2}", measured / limit);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "sizes and counts far below 2^52, printed with one decimal")]
+fn float(count: u64) -> f64 {
+    count as f64
+}
+
+fn mib(bytes: u64) -> f64 {
+    float(bytes) / f64::from(1 << 20)
+}
+
+fn binary_size() -> io::Result<()> {
+    print("binary", "MiB", mib(fs::metadata(places::tidegate())?.len()), BINARY_MIB_MAX, false);
+    Ok(())
+}
+
+/// The instrument talks before the agent starts. `tail` shows only what is durable, so the first look that finds a
+/// reading is an upper bound of the time it took, by as much as one look takes.
+fn start_to_durable() -> io::Result<()> {
+    let mut times = Vec::new();
+    for _ in 0..STARTS {
+        let dir = tempfile::tempdir()?;
+        let port = Port::plugged(&dir.path().join("port"));
+        let config = agent::preamble(dir.path(), "50ms") + &agent::counter("counter", port.path());
+        let talker = Talker::start(port, 1_000, |number| format!("n,{number}\r\n"));
+        let begin = now();
+        let mut agent = Agent::launched(dir.path(), &config);
+        pin(&agent)?;
+        while !has_reading(&agent) {
+            assert!(begin.elapsed() < DRAIN_LIMIT, "no reading became durable\n{}", agent.log_tail());
+        }
+        times.push(begin.elapsed().as_secs_f64() * 1000.0);
+        agent.terminate();
+        drop(talker.stop());
+    }
+    times.sort_by(f64::total_cmp);
+    print("run to first durable reading, median", "ms", times[STARTS / 2], START_MS_MAX, false);
+    print("run to first durable reading, worst", "ms", times[STARTS - 1], START_MS_MAX, false);
+    Ok(())
+}
+
+fn has_reading(agent: &Agent) -> bool {
+    let rows = agent::stdout(&agent.cli(&["tail", "--json", "-n", "20"]));
+    rows.lines().any(|row| row.contains("\"quantity\":\"number\""))
+}
+
+fn idle_memory() -> io::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let broker = Mosquitto::started(&dir.path().join("broker"));
+    let port = Port::plugged(&dir.path().join("port"));
+    let mut agent = Agent::started(dir.path(), &config(dir.path(), &port, &broker));
+    pin(&agent)?;
+    pause(SETTLE);
+    print("idle memory (RSS)", "MiB", resident_mib(&agent)?, IDLE_MIB_MAX, false);
+    agent.terminate();
+    Ok(())
+}
+
+fn throughput() -> io::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let broker = Mosquitto::started(&dir.path().join("broker"));
+    let port = Port::plugged(&dir.path().join("port"));
+    let mut agent = Agent::started(dir.path(), &config(dir.path(), &port, &broker));
+    pin(&agent)?;
+    agent.wait_open(&port, "logger");
+    let cpu_before = cpu_seconds(&agent)?;
+    let begin = now();
+    let talker = Talker::start(port, LINES_PER_SECOND, |number| format!("v,{number},21.53,7.82,1013.25\r\n"));
+    pause(TALK);
+    let taken = talker.count();
+    drop(talker.stop());
+    let waiting = agent.status().map_or(0, |status| lag(&status));
+    let status = agent.wait_until("everything to be delivered", DRAIN_LIMIT, |status| lag(status) == 0);
+    let elapsed = begin.elapsed().as_secs_f64();
+    let read = item(&status, "instruments", "logger")["readings_total"].as_u64().unwrap_or_default();
+    let offered = f64::from(LINES_PER_SECOND) * TALK.as_secs_f64();
+    let lines = float(read / VALUES_PER_LINE);
+
+    print("lines of 4 values, port to broker's yes", "/s", lines / elapsed, f64::from(LINES_PER_SECOND), true);
+    print("lines read, of those offered", "", lines, offered, true);
+    let cpu = cpu_seconds(&agent)? - cpu_before;
+    print("CPU seconds of the one core", "s", cpu, elapsed, false);
+    print("memory after it (RSS)", "MiB", resident_mib(&agent)?, f64::INFINITY, false);
+    let dropped = offered - float(taken);
+    println!("the port refused {dropped:.0} lines; {waiting} readings were still to deliver when the talking stopped");
+    agent.terminate();
+    Ok(())
+}
+
+fn lag(status: &Value) -> u64 {
+    item(status, "sinks", "cloud")["lag_readings"].as_u64().unwrap_or(u64::MAX)
+}
+
+fn config(dir: &Path, port: &Port, broker: &Mosquitto) -> String {
+    let mut text = agent::preamble(dir, "1s") + &agent::mqtt_sink("cloud", &broker.url());
+    let path = port.path().display();
+    write!(text, "[bus.line]\nport = \"{path}\"\nbaud = 921600\n\n").expect("a string takes it");
+    text += "[instrument.logger]\nbus = \"line\"\n\n[instrument.logger.protocol]\ntype = \"stream\"\n\
+             frame = { type = \"line\", start = \"v,\", end = \"\\r\\n\", max = 128 }\n\
+             decode = { type = \"delimited\", sep = \",\", columns = 5 }\n\n";
+    for (field, quantity) in (2..).zip(["number", "water_temperature", "dissolved_oxygen", "air_pressure"]) {
+        write!(text, "[instrument.logger.quantity.{quantity}]\nfield = {field}\nunit = \"1\"\n\n")
+            .expect("a string takes it");
+    }
+    text
+}
+
+/// Every thread of the agent goes to core 0; those it makes later inherit that.
+fn pin(agent: &Agent) -> io::Result<()> {
+    let status = Command::new("taskset").args(["-a", "-p", "-c", "0", &agent.pid().to_string()]).output()?.status;
+    if status.success() { Ok(()) } else { Err(io::Error::other("taskset could not pin the agent")) }
+}
+
+fn resident_mib(agent: &Agent) -> io::Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{}/status", agent.pid()))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+    let kib: u64 = line.trim().trim_end_matches(" kB").parse().map_err(io::Error::other)?;
+    Ok(mib(kib << 10))
+}
+
+/// User and system time: fields 14 and 15, behind the name in parentheses (proc(5)).
+fn cpu_seconds(agent: &Agent) -> io::Result<f64> {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", agent.pid()))?;
+    let behind_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let ticks = behind_name.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    Ok(float(ticks) / TICKS_PER_SECOND)
+}

@@ -1,0 +1,125 @@
+//! A real broker: mosquitto on a port of its own, with its own configuration, that can be stopped and come back.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::patience::wait_for;
+use crate::places::free_port;
+use crate::process::{Process, leashed};
+
+/// mosquitto is up in 50 ms; a machine that builds beside it takes longer.
+const START_LIMIT: Duration = Duration::from_secs(20);
+const STOP_LIMIT: Duration = Duration::from_secs(20);
+
+/// A broker.
+#[derive(Debug)]
+pub struct Mosquitto {
+    dir: PathBuf,
+    port: u16,
+    process: Option<Process>,
+}
+
+impl Mosquitto {
+    /// A broker that keeps its files in the new folder `dir`. It does not run yet.
+    pub fn stopped(dir: &Path) -> Self {
+        fs::create_dir_all(dir).expect("make a folder in the story's folder");
+        let port = free_port();
+        fs::write(dir.join("mosquitto.conf"), configuration(dir, port)).expect("write the broker's configuration");
+        Self { dir: dir.to_owned(), port, process: None }
+    }
+
+    /// A broker that runs.
+    pub fn started(dir: &Path) -> Self {
+        let mut broker = Self::stopped(dir);
+        broker.start();
+        broker
+    }
+
+    /// Where it listens, once it runs.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// For the agent's `url`.
+    pub fn url(&self) -> String {
+        format!("mqtt://127.0.0.1:{}", self.port)
+    }
+
+    /// Starts it, on the same port as ever.
+    pub fn start(&mut self) {
+        let mut command = leashed(Path::new("mosquitto"));
+        command.arg("-c").arg(self.dir.join("mosquitto.conf"));
+        // Debian keeps daemons out of a user's PATH.
+        let path = std::env::var("PATH").unwrap_or_default();
+        command.env("PATH", format!("{path}:/usr/local/sbin:/usr/sbin:/sbin"));
+        let process = self.process.insert(Process::start("mosquitto", command, &self.dir.join("log")));
+        let port = self.port;
+        wait_for(
+            "mosquitto to listen",
+            START_LIMIT,
+            || process.log_tail(),
+            || TcpStream::connect(("127.0.0.1", port)).ok(),
+        );
+    }
+
+    /// Stops it in good order: it writes down sessions and what they wait for, and has them when it is started again.
+    /// (Killed with -9 it forgets what it has acknowledged; the stories are about the agent's promises, not about its.)
+    pub fn stop(&mut self) {
+        if let Some(process) = self.process.take() {
+            process.terminate(STOP_LIMIT);
+        }
+    }
+}
+
+fn configuration(dir: &Path, port: u16) -> String {
+    let mut text = format!(
+        "listener {port} 127.0.0.1\n\
+         allow_anonymous true\n\
+         persistence true\n\
+         persistence_location {}/\n\
+         autosave_interval 0\n\
+         max_queued_messages 0\n\
+         max_queued_bytes 0\n\
+         log_dest stderr\n\
+         log_type error\nlog_type warning\nlog_type notice\n",
+        dir.display()
+    );
+    // As root it would become `mosquitto`, who can not write here. For anybody else the line has no effect.
+    writeln!(text, "user root").expect("a string takes it");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+    use crate::subscriber::Subscriber;
+
+    fn publish(broker: &Mosquitto, payload: &str) {
+        let port = broker.port().to_string();
+        let topic = ["-q", "1", "-t", "farm/a/b/readings", "-m", payload];
+        let status = Command::new("mosquitto_pub").args(["-p", &port]).args(topic).status().unwrap();
+        assert!(status.success());
+    }
+
+    #[test]
+    fn a_subscriber_hears_what_was_published_also_while_it_was_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut broker = Mosquitto::started(&dir.path().join("broker"));
+        let subscriber = Subscriber::start(&broker, "farm/#", &dir.path().join("heard"));
+        publish(&broker, r#"{"n":1}"#);
+        subscriber.wait_for_messages(1, START_LIMIT);
+
+        // The session outlives the broker: what comes before the subscriber is back is kept for it.
+        broker.stop();
+        broker.start();
+        publish(&broker, r#"{"n":2}"#);
+        let messages = subscriber.wait_for_messages(2, Duration::from_mins(1));
+        assert_eq!(messages[0].topic, "farm/a/b/readings");
+        assert_eq!(messages[1].payload["n"], 2);
+    }
+}
