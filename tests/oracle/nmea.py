@@ -5,10 +5,12 @@ usage: nmea.py FILE QUANTITY=SENTENCE.FIELD...
 prints {"readings": [{"quantity", "value"}...], "refused": n}
 
 FIELD counts from 1 behind the address; which of pynmea2's names that is stands below. Comments (`#`) and AIS (`!`)
-are no sentences; a sentence with a wrong checksum, or none, is refused.
+are not looked at. `$` and `!` are never data (NMEA 0183, 5.1): where a line has several, the last begins its sentence.
+A sentence with a wrong checksum, or none, is refused.
 """
 
 import json
+import re
 import sys
 
 import pynmea2
@@ -30,7 +32,7 @@ with open(sys.argv[1], encoding="latin-1", newline="") as file:
         if not line or line[0] in "#!":
             continue
         try:
-            message = pynmea2.parse(line, check=True)
+            message = pynmea2.parse(re.split(r"(?=[$!])", line)[-1], check=True)
         except pynmea2.ParseError:
             refused += 1
             continue

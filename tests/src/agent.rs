@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -13,7 +14,7 @@ use serde_json::Value;
 
 use crate::patience::wait_for;
 use crate::places;
-use crate::process::{Process, leashed};
+use crate::process::{self, Process, leashed};
 use crate::pty::Port;
 use crate::row::Row;
 
@@ -139,7 +140,7 @@ impl Agent {
     pub fn start(&mut self) {
         let mut command = leashed(&places::tidegate());
         command.arg("--config").arg(self.config()).arg("run").env("NO_COLOR", "1");
-        self.process = Some(Process::start("tidegate", command, &self.dir.join("agent.log")));
+        self.process = Some(Process::start("tidegate", command, &self.log()));
     }
 
     /// Waits until the daemon answers.
@@ -217,12 +218,20 @@ impl Agent {
         self.process.as_ref().expect("an agent has a process once started").pid()
     }
 
-    /// Waits until every sink has delivered all that the journal holds.
+    /// Waits until all that was read is durable, and every sink has delivered it.
     #[track_caller]
     pub fn wait_delivered(&self, limit: Duration) {
         self.wait_until("every sink to have all", limit, |status| {
-            let sinks = status["sinks"].as_array();
-            sinks.is_some_and(|sinks| sinks.iter().all(|sink| sink["lag_readings"] == 0))
+            let sum = |list: &str, count: &str| -> Option<u64> {
+                status[list].as_array()?.iter().map(|item| item[count].as_u64()).sum()
+            };
+            let journal = &status["journal"];
+            let is_durable = journal["at_risk_readings"] == 0
+                && journal["head"]
+                    .as_u64()
+                    .zip(sum("instruments", "readings_total"))
+                    .is_some_and(|(head, read)| head > read);
+            is_durable && sum("sinks", "lag_readings") == Some(0)
         });
     }
 
@@ -257,7 +266,20 @@ impl Agent {
 
     /// The last lines of its log.
     pub fn log_tail(&self) -> String {
-        self.process.as_ref().map(Process::log_tail).unwrap_or_default()
+        process::tail("tidegate", &self.log())
+    }
+
+    fn log(&self) -> PathBuf {
+        self.dir.join("agent.log")
+    }
+}
+
+/// A story that fails shows what its agent said, also when the agent has ended.
+impl Drop for Agent {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("{}", self.log_tail());
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use crate::places;
 
 /// How much of a log a failure shows.
 const LOG_TAIL_LINES: usize = 60;
+const LOG_LINE_CHARS: usize = 300;
 
 /// How long the kernel may take over a SIGKILL.
 const KILL_LIMIT: Duration = Duration::from_secs(10);
@@ -116,21 +117,24 @@ impl Process {
 
     /// The last lines that it wrote, under a headline.
     pub fn log_tail(&self) -> String {
-        let log = self.log();
-        let lines: Vec<&str> = log.lines().collect();
-        let tail = &lines[lines.len().saturating_sub(LOG_TAIL_LINES)..];
-        format!("--- {} wrote last ---\n{}\n---", self.name, tail.join("\n"))
+        tail(&self.name, &self.log)
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if thread::panicking() {
-            eprintln!("{}", self.log_tail());
-        }
         self.signal(Signal::KILL);
         self.wait(KILL_LIMIT);
     }
+}
+
+/// The last lines of a log, under a headline; long ones are cut.
+pub fn tail(name: &str, log: &Path) -> String {
+    let log = places::text(log);
+    let lines: Vec<&str> = log.lines().collect();
+    let last = &lines[lines.len().saturating_sub(LOG_TAIL_LINES)..];
+    let cut: Vec<String> = last.iter().map(|line| line.chars().take(LOG_LINE_CHARS).collect()).collect();
+    format!("--- {name} wrote last ---\n{}\n---", cut.join("\n"))
 }
 
 #[cfg(test)]

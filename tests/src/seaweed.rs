@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::patience::wait_for;
-use crate::places::{self, free_port};
+use crate::places::{self, GRPC_OFFSET, free_port};
 use crate::process::{Process, leashed};
 
 /// Fresh it is up in 2.4 s, restarted in up to 5 s; a machine that builds beside it takes longer.
@@ -89,8 +89,6 @@ impl Seaweed {
             .arg(format!("-s3.config={}", self.dir.join("s3.json").display()))
             .args([format!("-s3.port={s3}"), format!("-master.port={master}"), format!("-filer.port={filer}")])
             .args([format!("-volume.port={volume}"), format!("-admin.port={admin}")])
-            // Its sockets go to the temporary directory.
-            .env("TMPDIR", &self.dir)
             .current_dir(&self.dir);
         let process = self.process.insert(Process::start("seaweedfs", command, &self.dir.join("log")));
         wait_for(
@@ -150,6 +148,29 @@ impl Seaweed {
         let stderr = String::from_utf8_lossy(&stderr);
         assert!(status.success(), "boto3 could not {args:?}: {stderr}");
         String::from_utf8_lossy(&stdout).trim_end().to_owned()
+    }
+}
+
+impl Drop for Seaweed {
+    fn drop(&mut self) {
+        self.stop();
+        let Ports { s3, master, filer, volume, admin } = self.ports;
+        for port in [s3, master, filer, volume, admin] {
+            remove_sockets(port);
+            remove_sockets(port + GRPC_OFFSET);
+        }
+    }
+}
+
+/// It leaves a socket a port behind, in `/tmp` whatever `TMPDIR` says.
+fn remove_sockets(port: u16) {
+    let ending = format!("-{port}.sock");
+    for entry in fs::read_dir("/tmp").into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with("seaweedfs-") && name.ends_with(&ending) {
+            // Tidiness only: what can not be removed harms nobody.
+            fs::remove_file(entry.path()).ok();
+        }
     }
 }
 

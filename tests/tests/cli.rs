@@ -15,7 +15,7 @@ use serde_json::Value;
 const LIMIT: Duration = Duration::from_mins(1);
 
 /// A profile that ships, of an instrument that talks by itself.
-const PROFILE: &str = "aanderaa-optode";
+const PROFILE: &str = "aanderaa-optode-4831";
 
 /// An agent with one instrument that has said `count` lines, all of them durable and delivered.
 fn agent_that_has_heard(dir: &Path, count: u64) -> (Agent, Port) {

@@ -37,6 +37,7 @@ unit = "Cel"
 [sink.usb]
 type = "file"
 path = "/nowhere/lake"
+batch = { max_age = "5m" }
 "#;
 
 /// One thing that a person gets wrong.
@@ -62,7 +63,7 @@ const MISTAKES: &[Mistake] = &[
     // A type that is wrong.
     Mistake { right: "baud = 9600", wrong: "baud = \"fast\"", underlined: "\"fast\"", says: "" },
     // A duration that is none.
-    Mistake { right: "\"1s\"", wrong: "\"1 fortnight\"", underlined: "\"1 fortnight\"", says: "" },
+    Mistake { right: "\"5m\"", wrong: "\"1 fortnight\"", underlined: "\"1 fortnight\"", says: "" },
     // A name that would climb out of a topic.
     Mistake { right: "id = \"gw-1\"", wrong: "id = \"gw/1\"", underlined: "\"gw/1\"", says: "'/'" },
     // A bus that is not there, and the nearest that is.

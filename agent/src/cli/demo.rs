@@ -4,7 +4,8 @@
 //! A live view on a terminal, plain lines elsewhere. Ends after `N` seconds or at Ctrl-C with what was read, stored
 //! and delivered, and the SQL that looks at it. Run again with the same `D`, it goes on where it ended.
 
-use std::io::{IsTerminal, Write};
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -100,9 +101,11 @@ fn config_text(dir: &Path) -> String {
     );
     for (bus, profile) in INSTRUMENTS {
         let port = path(&format!("ports/{bus}"));
-        text.push_str(&format!(
+        write!(
+            text,
             "\n[bus.{bus}]\nport = {port}\n\n[instrument.{bus}]\nbus     = \"{bus}\"\nprofile = \"{profile}\"\n"
-        ));
+        )
+        .expect("a String takes any text");
     }
     text
 }

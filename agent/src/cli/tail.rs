@@ -3,7 +3,8 @@
 //! Asks the running agent; where none runs, reads the journal itself. Lines for people, or with `--json` the JSON
 //! objects that leave the device. `--since` takes RFC 3339 or how long ago: `10m`, `2h`.
 
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -75,13 +76,13 @@ async fn from_agent(config: &Config, query: &Query, is_json: bool) -> anyhow::Re
     let mut path = format!("/v1/tail?follow={}", query.follow);
     if let Some(instrument) = &query.instrument {
         let instrument = model::InstrumentId::try_new(instrument).context("--instrument")?;
-        path.push_str(&format!("&instrument={instrument}"));
+        write!(path, "&instrument={instrument}")?;
     }
     if let Some(since) = query.since {
-        path.push_str(&format!("&since={since}"));
+        write!(path, "&since={since}")?;
     }
     if let Some(n) = query.n {
-        path.push_str(&format!("&n={n}"));
+        write!(path, "&n={n}")?;
     }
     let mut body = client::get(&config.local.socket, &path).await?.into_body();
     let mut lines = Lines::new(is_json);

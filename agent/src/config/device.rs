@@ -51,20 +51,22 @@ pub struct LocalConfig {
     pub socket: PathBuf,
 }
 
-pub(super) fn read(root: &Section<'_>) -> Option<DeviceConfig> {
+/// Always gives a device, so that the other sections are read and their problems found, too; an id that was put down
+/// as a problem is stood in for.
+pub(super) fn read(root: &Section<'_>) -> DeviceConfig {
+    let stand_in = || DeviceId::try_new("unknown").expect("a valid name");
     let Some(section) = root.section("device") else {
-        return hostname(root).map(|id| DeviceConfig { id, site: default_site(), tags: Tags::new() });
+        return DeviceConfig { id: hostname(root).unwrap_or_else(stand_in), site: default_site(), tags: Tags::new() };
     };
-    let written = section.get("id", parsed(DeviceId::try_new));
-    let id = match written {
-        Some(id) => Some(id),
-        None if section.has("id") => None, // It was put down as a problem.
-        None => hostname(&section),
+    let id = match section.get("id", parsed(DeviceId::try_new)) {
+        Some(id) => id,
+        None if section.has("id") => stand_in(),
+        None => hostname(&section).unwrap_or_else(stand_in),
     };
     let site = section.get("site", parsed(SiteId::try_new)).unwrap_or_else(default_site);
     let tags = section.get("tags", value::texts).unwrap_or_default();
     section.finish();
-    Some(DeviceConfig { id: id?, site, tags })
+    DeviceConfig { id, site, tags }
 }
 
 fn default_site() -> SiteId {

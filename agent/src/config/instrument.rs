@@ -65,8 +65,11 @@ fn read(name: &str, section: &Section<'_>, buses: &[String]) -> Option<Instrumen
     section.get("profile", text); // Laid under this section by `profile`.
     section.not_yet("every");
     let tags = section.get("tags", value::texts).unwrap_or_default();
+    // A profile that was not found is one problem, not three.
+    let is_bare = !section.has("profile");
     let protocol = match section.section("protocol") {
         Some(protocol) => protocol::read(&protocol),
+        None if !is_bare => None,
         None => {
             let misfit = Misfit::new("an instrument needs a protocol");
             section.refuse("", misfit.help("name a shipped `profile`, or describe it in `protocol`"));
@@ -74,7 +77,7 @@ fn read(name: &str, section: &Section<'_>, buses: &[String]) -> Option<Instrumen
         }
     };
     let named = section.named("quantity");
-    if named.is_empty() {
+    if named.is_empty() && is_bare {
         let misfit = Misfit::new("an instrument needs at least one quantity");
         section.refuse("", misfit.help(format!("add [instrument.{name}.quantity.<name>] with field and unit")));
     }
@@ -147,10 +150,10 @@ fn selector(node: &Node) -> Fit<String> {
     match &node.value {
         Tree::Integer(column) if *column >= 1 => Ok(column.to_string()),
         Tree::Integer(_) => Err(Misfit::new("columns count from 1")),
-        _ => text(node).and_then(|field| match field.is_empty() {
-            true => Err(Misfit::new("a field can not be empty")),
-            false => Ok(field),
-        }),
+        _ => match text(node)? {
+            empty if empty.is_empty() => Err(Misfit::new("a field can not be empty")),
+            field => Ok(field),
+        },
     }
 }
 

@@ -52,23 +52,20 @@ fn check(root: &Node, sources: Sources, mut found: Vec<problem::Problem>) -> Res
     let config = read(root, &problems);
     found.extend(problems.into_inner());
     found.sort_by_key(|problem| (problem.at.source, problem.at.span.start));
-    match config {
-        Some(config) if found.is_empty() => Ok(config),
-        _ => Err(ConfigError { problems: found, sources }),
-    }
+    if found.is_empty() { Ok(config) } else { Err(ConfigError { problems: found, sources }) }
 }
 
-fn read(root: &Node, problems: &Problems) -> Option<Config> {
+fn read(root: &Node, problems: &Problems) -> Config {
     let section = Section::root(root, problems);
     let device = device::read(&section);
-    let journal = device.as_ref().map(|device| journal::read(&section, device));
-    let local = device.as_ref().map(|device| device::read_local(&section, device));
+    let journal = journal::read(&section, &device);
+    let local = device::read_local(&section, &device);
     let instruments = instrument::read_all(&section, &bus::names(&section));
     let buses = bus::read_all(&section, &instruments);
-    let sinks = device.as_ref().map(|device| sink::read_all(&section, device));
+    let sinks = sink::read_all(&section, &device);
     for later in ["clock", "remote"] {
         section.not_yet(later);
     }
     section.finish();
-    Some(Config { device: device?, journal: journal?, local: local?, buses, sinks: sinks?, hash: layers::hash(root) })
+    Config { device, journal, local, buses, sinks, hash: layers::hash(root) }
 }

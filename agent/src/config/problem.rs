@@ -54,7 +54,7 @@ pub struct Located {
 
 /// A configuration that can not be used.
 #[derive(Debug, thiserror::Error)]
-#[error("{} problems in the configuration", .problems.len())]
+#[error("{} in the configuration", count(.problems.len()))]
 pub struct ConfigError {
     /// Everything that is wrong, in the order of the files.
     pub problems: Vec<Problem>,
@@ -79,6 +79,10 @@ impl ConfigError {
             self.problems.iter().map(|problem| render_one(problem, &self.sources, &renderer)).collect();
         reports.join("\n\n")
     }
+}
+
+fn count(problems: usize) -> String {
+    if problems == 1 { "1 problem".to_owned() } else { format!("{problems} problems") }
 }
 
 fn render_one(problem: &Problem, sources: &Sources, renderer: &Renderer) -> String {

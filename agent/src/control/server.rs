@@ -54,13 +54,13 @@ pub struct Answers {
 pub fn start(answers: Answers, stop: CancellationToken) -> io::Result<std::thread::JoinHandle<()>> {
     let path = answers.config.local.socket.clone();
     std::thread::Builder::new().name("control".to_owned()).spawn(move || {
-        if let Err(error) = serve(&path, answers, stop) {
+        if let Err(error) = serve(&path, answers, &stop) {
             warn!(socket = %path.display(), %error, "no control socket: `status` and `tail` will not reach this agent");
         }
     })
 }
 
-fn serve(path: &Path, answers: Answers, stop: CancellationToken) -> io::Result<()> {
+fn serve(path: &Path, answers: Answers, stop: &CancellationToken) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let served = runtime.block_on(async {
         let listener = listen(path)?;

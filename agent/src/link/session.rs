@@ -74,12 +74,12 @@ impl Pipe {
                 return Err(PublishError::Disconnected);
             }
         };
-        notice.wait_completion_async().await.map_err(verdict)
+        notice.wait_completion_async().await.map_err(|error| verdict(&error))
     }
 }
 
 /// MQTT 5, section 3.4.2.1: what a PUBACK's reason means for the message.
-fn verdict(error: PublishNoticeError) -> PublishError {
+fn verdict(error: &PublishNoticeError) -> PublishError {
     let PublishNoticeError::V5PubAck(reason) = error else { return PublishError::Disconnected };
     let words = format!("{reason:?}");
     match reason {

@@ -6,7 +6,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
-#[path = "../tests/support.rs"]
+#[path = "../tests/support/mod.rs"]
 mod support;
 
 use std::fs::{self, File};
@@ -134,7 +134,7 @@ fn main() {
 fn drain(mut journal: Journal, reader: &Reader) {
     let before = written();
     let start = Instant::now();
-    let within = everything(&reader);
+    let within = everything(reader);
     let mut next = within.first;
     while next < within.next {
         next = reader.read(model::SeqRange::new(next, within.next), 4096).expect("reads").next;

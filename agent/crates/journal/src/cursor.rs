@@ -52,6 +52,11 @@ impl Cursor {
         self.named.retain(|batch| !confirmed.missing(batch.range).is_empty());
     }
 
+    /// Takes the name from a batch whose sealed bytes are gone: its records are cut and named anew.
+    pub fn forget(&mut self, range: SeqRange) {
+        self.named.retain(|batch| batch.range != range);
+    }
+
     /// Puts a range back, to be delivered again.
     pub fn replay(&mut self, range: SeqRange) {
         self.confirmed.remove(range);

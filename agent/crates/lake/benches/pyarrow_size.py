@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 STATISTICS = ["time", "instrument", "quantity", "quality", "seq", "event"]
-PAGE_BYTES = 1 << 19
+PAGE_BYTES = 768 << 10
 PAGE_ROWS = PAGE_BYTES // 8
 DICTIONARY_BYTES = 1 << 18
 SMALL_ROWS = 8192

@@ -37,7 +37,7 @@ fn main() -> Result<(), AnyError> {
     let mut args = env::args().skip(1);
     let folder = args.next().ok_or("usage: lake_sample FOLDER [AANDERAA_LOG]")?;
     let folder = Path::new(&folder);
-    let mut objects = vec![("sim 20x4 at 1 Hz, 15 min", simulated())];
+    let mut objects = vec![("sim 20x4 at 1 Hz, 15 min", simulated()), ("the same, full doubles", noisy(simulated()))];
     if let Some(log) = args.next() {
         let day = optode_day(&fs::read(log)?);
         let first = day[0].record.stamp().time.as_millis();
@@ -135,6 +135,18 @@ fn optode_line(line: &str) -> Option<(Timestamp, Vec<f64>)> {
     let values: Vec<f64> = fields.get(2..)?.iter().filter_map(|field| field.parse().ok()).collect();
     let time = Timestamp::parse(&format!("{}Z", stamp.trim().replace('/', "-").replace(' ', "T")))?;
     (fields.len() == 12 && fields[0] == "4831" && values.len() == OPTODE.len()).then_some((time, values))
+}
+
+/// Values that use every bit, as a computed quantity may: the worst case, and the one for split bytes.
+fn noisy(records: Vec<Numbered>) -> Vec<Numbered> {
+    let full = |mut numbered: Numbered| {
+        if let Record::Reading(Reading { value: Value::Number(number), .. }) = &mut numbered.record {
+            let salt = u32::try_from(numbered.seq.0).expect("a sample is small");
+            *number += f64::from(salt).sin();
+        }
+        Numbered { seq: numbered.seq.plus(1_000_000), ..numbered }
+    };
+    records.into_iter().map(full).collect()
 }
 
 /// Probes as they are: a slow wave, noise of a few steps of the last digit, an arrival that wobbles by milliseconds.

@@ -61,6 +61,9 @@ pub fn encode(format: Format, origin: &Origin, batch: Batch<'_>, about: &About) 
 }
 
 /// Reads an object's rows, in sequence order.
+///
+/// The Parquet library panics on some damaged files. Bytes from outside go through
+/// [`verify_object`](crate::verify_object), which compares digests before it reads.
 pub fn decode(format: Format, bytes: &[u8]) -> Result<Vec<Row>, LakeError> {
     let mut rows = match format {
         Format::Parquet => table::decode(bytes)?,

@@ -17,7 +17,7 @@
 //! Plain words are tried only in small objects, split bytes only for values that are mostly noise.
 //! Everything is zstd. Data pages are of version 1 and every encoding is one that `DuckDB`, Arrow and Trino read
 //! (byte stream split only for doubles). There is one row group: an object has a few megabytes, and pages of at most
-//! 1 MiB bound the memory. Statistics stand where a query prunes by them; the page index is written only where a
+//! 768 KiB bound the memory. Statistics stand where a query prunes by them; the page index is written only where a
 //! column has more than one page, below that it would repeat the statistics.
 //!
 //! The file's metadata has the manifest line under [`MANIFEST_KEY`], as far as it is known while writing.

@@ -146,7 +146,9 @@ fn read(reader: &Reader, range: SeqRange, records_max: usize) -> Result<Read, Jo
             break; // Nothing more is durable.
         }
         records.append(&mut chunk.records);
-        lost.extend(chunk.lost.iter().map(|lost| (lost.range, lost.reason)));
+        // What retention dropped while this was read has its gap in the journal already.
+        let unrecorded = chunk.lost.iter().filter(|lost| lost.reason != GapReason::Quota);
+        lost.extend(unrecorded.map(|lost| (lost.range, lost.reason)));
         next = chunk.next;
     }
     Ok((records, next, lost))

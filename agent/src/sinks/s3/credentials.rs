@@ -17,7 +17,7 @@ pub struct FromConfig {
 
 impl FromConfig {
     /// A provider for these.
-    pub fn new(credentials: Credentials) -> SharedCredentialsProvider {
+    pub fn provider(credentials: Credentials) -> SharedCredentialsProvider {
         SharedCredentialsProvider::new(Self { credentials })
     }
 

@@ -46,7 +46,7 @@ impl Bucket {
         let mut builder = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(config.region.clone()))
-            .credentials_provider(credentials::FromConfig::new(config.credentials.clone()))
+            .credentials_provider(credentials::FromConfig::provider(config.credentials.clone()))
             .http_client(http)
             .timeout_config(timeouts)
             .retry_config(RetryConfig::disabled())

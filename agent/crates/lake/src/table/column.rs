@@ -22,7 +22,7 @@ pub(super) fn fill(writer: &mut ColumnWriter<'_>, cells: Cells, order: &TableOrd
         Cells::Double(cell) => fill_typed::<DoubleType>(writer, order.iter().map(cell)),
         Cells::Word(cell) => {
             let mut memo = Memo::default();
-            let words = order.iter().map(|numbered| memo.get(cell(numbered), |word| ByteArray::from(*word)));
+            let words = order.iter().map(|numbered| memo.get(cell(numbered), |word: &str| ByteArray::from(word)));
             fill_typed::<ByteArrayType>(writer, words)
         }
         Cells::Text(cell) => {
@@ -58,7 +58,7 @@ fn fill_typed<T: DataType>(
     }
 }
 
-fn json_of(tags: &&Tags) -> ByteArray {
+fn json_of(tags: &Tags) -> ByteArray {
     ByteArray::from(tags_json(tags).unwrap_or_default().into_bytes())
 }
 
@@ -71,13 +71,13 @@ impl<K> Default for Memo<K> {
     }
 }
 
-impl<K: PartialEq> Memo<K> {
-    fn get(&mut self, key: Option<K>, make: impl FnOnce(&K) -> ByteArray) -> Option<ByteArray> {
+impl<K: Copy + PartialEq> Memo<K> {
+    fn get(&mut self, key: Option<K>, make: impl FnOnce(K) -> ByteArray) -> Option<ByteArray> {
         let key = key?;
         match &self.0 {
             Some((known, value)) if *known == key => Some(value.clone()),
             _ => {
-                let value = make(&key);
+                let value = make(key);
                 self.0 = Some((key, value.clone()));
                 Some(value)
             }
