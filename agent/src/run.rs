@@ -32,10 +32,10 @@ const DRAIN_LIMITS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The journal can not be opened or written: nothing can be promised any more.
-    #[error("journal: {0}")]
+    #[error("the journal failed")]
     Journal(#[from] JournalError),
     /// A part could not be set up on the local disk.
-    #[error("{what}: {source}")]
+    #[error("{what} can not be set up")]
     Disk {
         /// Which part.
         what: String,

@@ -12,6 +12,7 @@ use tracing::{debug, error, info, warn};
 use super::Exit;
 use crate::config::Config;
 use crate::run::{Agent, RunError};
+use crate::telemetry::logs::chain;
 
 /// Threads of the main runtime: the boards have two or more cores, and one wedged task leaves the other.
 const RUNTIME_THREADS: usize = 2;
@@ -29,7 +30,7 @@ async fn serve(config: &Arc<Config>) -> Result<(), RunError> {
     notify(NotifyState::Ready);
     tokio::select! {
         error = agent.failed() => {
-            error!(%error, "ending, the next start recovers");
+            error!(error = chain(&error), "ending, the next start recovers");
             return Err(error);
         }
         signal = asked_to_end() => info!(signal, "ending"),

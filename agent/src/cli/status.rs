@@ -95,7 +95,9 @@ fn write_instrument(text: &mut String, instrument: &InstrumentStatus, is_coloure
         write!(line, "\n           {}", paint(error, Paint::Dim, is_coloured)).expect("a String takes any text");
     }
     for (quantity, value) in &instrument.values {
-        write!(line, "\n           {quantity:<24} {} {} ({})", value.value, value.unit, value.quality.as_str())
+        let shown = value.value.as_str().map_or_else(|| value.value.to_string(), str::to_owned);
+        let measure = [shown, value.unit.clone()].join(" ");
+        write!(line, "\n           {quantity:<24} {} ({})", measure.trim_end(), value.quality.as_str())
             .expect("a String takes any text");
     }
     writeln!(text, "{line}").expect("a String takes any text");

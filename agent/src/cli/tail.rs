@@ -151,5 +151,6 @@ fn for_people(row: &Value) -> String {
         return format!("{time:<25} {instrument:<16} [{}] {}", field("event"), facts.join(" "));
     }
     let value = if row["value"].is_null() { "-".to_owned() } else { field("value") };
-    format!("{time:<25} {instrument:<16} {:<24} {value} {} {}", field("quantity"), field("unit"), field("quality"))
+    let measure = [value, field("unit")].join(" ");
+    format!("{time:<25} {instrument:<16} {:<24} {:<16} {}", field("quantity"), measure.trim_end(), field("quality"))
 }

@@ -14,7 +14,7 @@ use tokio::net::UnixStream;
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Nobody listens on the socket.
-    #[error("no agent answers on {socket}: {source}")]
+    #[error("no agent answers on {socket}")]
     NotReached {
         /// The socket.
         socket: PathBuf,
@@ -22,7 +22,7 @@ pub enum ClientError {
         source: io::Error,
     },
     /// The answer broke off or made no sense.
-    #[error("the agent's answer broke off: {0}")]
+    #[error("the agent's answer broke off")]
     Broken(#[from] hyper::Error),
     /// The agent said no.
     #[error("the agent answers {status}: {text}")]

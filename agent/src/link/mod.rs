@@ -11,12 +11,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::backoff::Backoff;
 use crate::config::{DeviceConfig, MqttConfig};
+use crate::telemetry::logs::chain;
 
 pub use session::PublishError;
 use session::{Pipe, Session};
@@ -60,6 +61,8 @@ impl Presence {
 #[derive(Debug, Clone)]
 pub struct Link {
     pipe: watch::Receiver<Option<Pipe>>,
+    /// First come, first sent: what waits for a connection goes out in order. (tokio's mutex is fair.)
+    queue: Arc<Mutex<()>>,
     /// Why there is no connection.
     trouble: watch::Receiver<Option<Arc<str>>>,
 }
@@ -70,11 +73,26 @@ impl Link {
         if payload.len() > PUBLISH_BYTES_MAX {
             return Err(PublishError::TooLarge { bytes: payload.len() });
         }
+        let turn = self.queue.lock().await;
+        let sent = self.send(topic, payload).await;
+        drop(turn);
+        match sent {
+            Some(sent) => sent.confirmed().await,
+            // The link has ended with the agent: nothing will be confirmed any more.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Sends over the next connection that takes it; `None` if there will be no other.
+    async fn send(&self, topic: &str, payload: Bytes) -> Option<session::Sent> {
         let mut pipe = self.pipe.clone();
-        let held = pipe.wait_for(Option::is_some).await.map_err(|_| PublishError::Disconnected)?.clone();
-        match held {
-            Some(held) => held.publish(topic, payload).await,
-            None => Err(PublishError::Disconnected),
+        loop {
+            let held = pipe.wait_for(Option::is_some).await.ok()?.clone()?;
+            if let Some(sent) = held.send(topic, payload.clone()).await {
+                return Some(sent);
+            }
+            // That one has ended; whoever ended it is about to say so.
+            pipe.changed().await.ok()?;
         }
     }
 
@@ -93,7 +111,7 @@ pub fn new(
     let (pipe_tx, pipe) = watch::channel(None);
     let (trouble_tx, trouble) = watch::channel(None);
     let task = keep_connected(config, presence, pipe_tx, trouble_tx, stop);
-    (Link { pipe, trouble }, task)
+    (Link { pipe, queue: Arc::new(Mutex::new(())), trouble }, task)
 }
 
 async fn keep_connected(
@@ -124,7 +142,7 @@ async fn keep_connected(
                 }
                 reason
             }
-            Err(error) => error.to_string(),
+            Err(error) => chain(&error),
         };
         if stop.is_cancelled() {
             return;

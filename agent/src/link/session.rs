@@ -9,7 +9,7 @@ use bytes::Bytes;
 use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v5::{LastWill, Packet, PubAckReason};
 use rumqttc::{
-    AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, PublishNoticeError, PublishOptions, SessionMode,
+    AsyncClient, Event, EventLoop, MqttOptions, PublishNotice, PublishNoticeError, PublishOptions, SessionMode,
     TlsConfiguration, Transport,
 };
 use tokio::sync::watch;
@@ -19,6 +19,7 @@ use tracing::debug;
 use super::tls::{TlsError, client_config};
 use super::{PUBLISH_BYTES_MAX, Presence};
 use crate::config::MqttConfig;
+use crate::telemetry::logs::chain;
 
 /// Seconds between pings; a half-open link is noticed at the second one that stays unanswered.
 const KEEP_ALIVE_S: u16 = 30;
@@ -28,6 +29,9 @@ const CONNECT_TIMEOUT_S: u64 = 30;
 const PACKET_BYTES_MAX: u32 = 160 << 10;
 /// Requests on their way to the event loop; the window of publishes is the runner's.
 const REQUESTS_MAX: usize = 4;
+/// Publishes under way at once, the runner's window and the birth. The library sets room for 65,535 aside unless told:
+/// 18 MB a connection.
+const IN_FLIGHT_MAX: u16 = 32;
 /// How long the goodbye may take.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -63,18 +67,27 @@ pub struct Pipe {
     client: AsyncClient,
 }
 
+/// A message that is on its way to the broker.
+pub struct Sent(PublishNotice);
+
 impl Pipe {
-    /// Publishes at QoS 1 and waits for the PUBACK.
-    pub async fn publish(&self, topic: &str, payload: Bytes) -> Result<(), PublishError> {
+    /// Puts a message at QoS 1 on its way; `None` if the connection has ended.
+    pub async fn send(&self, topic: &str, payload: Bytes) -> Option<Sent> {
         let options = PublishOptions::new(QoS::AtLeastOnce);
-        let notice = match self.client.publish_tracked(topic.to_owned(), payload, options).await {
-            Ok(notice) => notice,
+        match self.client.publish_tracked(topic.to_owned(), payload, options).await {
+            Ok(notice) => Some(Sent(notice)),
             Err(error) => {
                 debug!(%error, "publish not queued");
-                return Err(PublishError::Disconnected);
+                None
             }
-        };
-        notice.wait_completion_async().await.map_err(|error| verdict(&error))
+        }
+    }
+}
+
+impl Sent {
+    /// Waits for the PUBACK.
+    pub async fn confirmed(self) -> Result<(), PublishError> {
+        self.0.wait_completion_async().await.map_err(|error| verdict(&error))
     }
 }
 
@@ -105,7 +118,7 @@ pub enum OpenError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// The login's password file.
-    #[error("can not read password_file {path}: {source}")]
+    #[error("can not read password_file {path}")]
     Password {
         /// The file.
         path: String,
@@ -121,6 +134,7 @@ impl Session {
         options.set_keep_alive(KEEP_ALIVE_S);
         options.set_session_mode(SessionMode::Clean);
         options.set_max_packet_size(Some(PACKET_BYTES_MAX));
+        options.set_outgoing_inflight_upper_limit(IN_FLIGHT_MAX);
         let will = LastWill::new(&presence.topic, presence.gone.to_vec(), QoS::AtLeastOnce, true, None);
         options.set_last_will(will);
         if let Some((username, file)) = &config.login {
@@ -167,7 +181,7 @@ impl Session {
                     return format!("the broker closed the connection: {:?}", goodbye.reason_code);
                 }
                 Ok(_) => {}
-                Err(error) => return words(&error),
+                Err(error) => return chain(&error),
             }
         }
     }
@@ -192,19 +206,4 @@ impl Session {
             debug!("no time for a goodbye");
         }
     }
-}
-
-/// The library's error with its causes, in one line.
-fn words(error: &ConnectionError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }

@@ -4,6 +4,21 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
+/// An error with its causes in one line; a cause that its effect already quotes is not said twice.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        let words = source.to_string();
+        if !text.contains(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        cause = source.source();
+    }
+    text
+}
+
 /// Sets logging up for this process. `TIDEGATE_LOG` overrides the level (`debug`, `tidegate::link=trace`).
 pub fn start(verbosity: u8) {
     let default = match verbosity {

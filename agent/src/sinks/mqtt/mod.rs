@@ -55,13 +55,15 @@ impl Sink for MqttSink {
     }
 
     async fn deliver(&self, batch: &Batch) -> Result<(), DeliverError> {
-        match self.link.publish(&batch.key, batch.bytes.clone()).await {
-            Ok(()) => Ok(()),
-            Err(error @ (PublishError::Disconnected | PublishError::NotNow { .. })) => {
-                Err(DeliverError::retry(error.to_string()))
-            }
-            Err(error @ (PublishError::Refused { .. } | PublishError::TooLarge { .. })) => {
-                Err(DeliverError::reject(error.to_string()))
+        loop {
+            match self.link.publish(&batch.key, batch.bytes.clone()).await {
+                Ok(()) => return Ok(()),
+                // The link knows when to try the next connection, and keeps the order; nothing here need wait.
+                Err(PublishError::Disconnected) => {}
+                Err(error @ PublishError::NotNow { .. }) => return Err(DeliverError::retry(error.to_string())),
+                Err(error @ (PublishError::Refused { .. } | PublishError::TooLarge { .. })) => {
+                    return Err(DeliverError::reject(error.to_string()));
+                }
             }
         }
     }

@@ -31,6 +31,7 @@ use super::{Batch, Sink};
 use crate::clock::Clock;
 use crate::record::Inbox;
 use crate::telemetry::health::{SinkHealth, SinkState};
+use crate::telemetry::logs::chain;
 use deliver::{Outcome, deliver};
 use plan::{Next, Plan};
 
@@ -134,9 +135,10 @@ impl<S: Sink> Runner<S> {
     pub async fn run(mut self, stop: CancellationToken) {
         if let Err(error) = self.deliver_for_ever(&stop).await {
             // The journal's own disk failed: its writer ends the process, this loop only says what it saw.
-            error!(sink = %self.with.id, %error, "sink stopped");
+            let error = chain(&error);
+            error!(sink = %self.with.id, error, "sink stopped");
             self.with.health.state.set(SinkState::Failed);
-            self.with.health.last_error.set(Some(error.to_string()));
+            self.with.health.last_error.set(Some(error));
             stop.cancelled().await;
         }
     }
