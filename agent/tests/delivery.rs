@@ -1,0 +1,256 @@
+//! The delivery loop against far sides that refuse, vanish and come back. The journal is a real one; the far side is a
+//! double, because a broker or a store that refuses on command is not to be had.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use journal::{Journal, Reader, Settings};
+use model::{
+    Clock as Trust, EventKind, Fact, InstrumentId, Numbered, Quality, QuantityId, Reading, Record, Seq, SeqRange,
+    Series, SinkId, Stamp, Value,
+};
+use tidegate::clock::Clock;
+use tidegate::config::JournalConfig;
+use tidegate::record::{self, Inbox};
+use tidegate::sinks::runner::{Runner, Surroundings};
+use tidegate::sinks::{Batch, BatchLimits, DeliverError, Sink};
+use tidegate::supervise::Tasks;
+use tidegate::telemetry::health::{JournalHealth, SinkHealth, SinkState};
+use tokio::sync::watch;
+
+/// What the double far side does with a batch.
+type Verdict = fn(&Batch) -> Result<(), DeliverError>;
+
+struct Double {
+    verdict: Verdict,
+    is_up: Arc<AtomicBool>,
+    is_sealed: bool,
+    /// Goes into the encoding: another agent version would encode otherwise.
+    version: u8,
+    seen: Arc<Mutex<Vec<Batch>>>,
+}
+
+impl Sink for Double {
+    fn limits(&self) -> BatchLimits {
+        BatchLimits { age_max: Duration::from_millis(1), records_max: 10, bytes_max: 1 << 20, window: 2 }
+    }
+
+    fn is_sealed(&self) -> bool {
+        self.is_sealed
+    }
+
+    fn cut(&self, records: &[Numbered]) -> usize {
+        records.len()
+    }
+
+    fn encode(&self, range: SeqRange, records: &[Numbered]) -> Result<Batch, DeliverError> {
+        let mut bytes = vec![self.version];
+        bytes.extend(records.iter().flat_map(|numbered| numbered.seq.0.to_be_bytes()));
+        Ok(Batch { range, key: format!("k{}", range.first), bytes: bytes.into(), note: Vec::new().into() })
+    }
+
+    async fn deliver(&self, batch: &Batch) -> Result<(), DeliverError> {
+        if !self.is_up.load(Ordering::Relaxed) {
+            return Err(DeliverError::retry("the far side is away"));
+        }
+        (self.verdict)(batch)?;
+        self.seen.lock().expect("no panics here").push(batch.clone());
+        Ok(())
+    }
+
+    async fn tend(&self, _is_end: bool) -> Result<(), DeliverError> {
+        Ok(())
+    }
+}
+
+fn accept(_: &Batch) -> Result<(), DeliverError> {
+    Ok(())
+}
+
+fn double(verdict: Verdict) -> Double {
+    Double { verdict, is_up: Arc::new(true.into()), is_sealed: false, version: 1, seen: Arc::default() }
+}
+
+/// A journal with its writer, and what runners need of it.
+struct House {
+    folder: tempfile::TempDir,
+    clock: Clock,
+    reader: Reader,
+    head: watch::Receiver<Seq>,
+    inbox: Inbox,
+    tasks: Tasks,
+}
+
+impl House {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let clock = Clock::of_this_boot();
+        let (journal, reader) = Journal::open(Settings::at(folder.path()), clock.moment(), 7).expect("an empty folder");
+        let config = JournalConfig { commit_interval: Duration::from_millis(50), ..JournalConfig::default() };
+        let health = Arc::new(JournalHealth::default());
+        // A sink that has confirmed nothing keeps retention away.
+        let idle = Arc::new(SinkHealth::new(SinkId::try_new("idle").expect("a name"), "double"));
+        let (writer, inbox, head) = record::new(journal, reader.head(), &config, &clock, &health, vec![idle]);
+        std::thread::spawn(move || writer.run().expect("the temporary disk is fine"));
+        Self { folder, clock, reader, head, inbox, tasks: Tasks::new() }
+    }
+
+    async fn take(&self, count: u64) {
+        let stamp = Stamp { clock: Trust::Synced, ..self.clock.stamp() };
+        let series = Arc::new(Series {
+            instrument: InstrumentId::try_new("i").expect("a name"),
+            quantity: QuantityId::try_new("q").expect("a name"),
+            unit: String::new(),
+            tags: model::Tags::new(),
+        });
+        let reading = |_| {
+            let series = series.clone();
+            Record::Reading(Reading { stamp, series, value: Value::Number(1.0), quality: Quality::NotEvaluated })
+        };
+        assert!(self.inbox.offer((0..count).map(reading).collect()).is_ok(), "room for a few");
+        self.inbox.flush().await;
+    }
+
+    fn start(&mut self, name: &str, sink: Double) -> Arc<SinkHealth> {
+        let id = SinkId::try_new(name).expect("a name");
+        let health = Arc::new(SinkHealth::new(id.clone(), "double"));
+        let with = Surroundings {
+            id,
+            folder: self.folder.path().to_path_buf(),
+            reader: self.reader.clone(),
+            head: self.head.clone(),
+            inbox: self.inbox.clone(),
+            clock: self.clock.clone(),
+            health: health.clone(),
+            flushes_at_end: true,
+        };
+        let runner = Runner::open(sink, with).expect("a runner");
+        self.tasks.spawn(name.to_owned(), runner.run(self.tasks.stop_token()));
+        health
+    }
+
+    fn records(&self) -> Vec<Numbered> {
+        self.reader.read(SeqRange::new(Seq::FIRST, self.reader.head()), 1_000).expect("readable").records
+    }
+}
+
+/// Waits for a state, at most ten seconds.
+async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    for _ in 0..1_000 {
+        if is_so() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("waited in vain for {what}");
+}
+
+fn delivered(seen: &Mutex<Vec<Batch>>) -> u64 {
+    seen.lock().expect("no panics here").iter().map(|batch| batch.range.len()).sum()
+}
+
+fn is_file_below(folder: &Path) -> bool {
+    std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_refused_for_good_is_set_aside_with_a_gap_and_what_stands_behind_it_goes_on() {
+    let mut house = House::new();
+    house.take(30).await;
+    let sink = double(|batch| match batch.range.first {
+        Seq(11) => Err(DeliverError::reject("poison")),
+        _ => Ok(()),
+    });
+    let seen = sink.seen.clone();
+    let health = house.start("cloud", sink);
+    until("the refused batch to be set aside", || health.quarantined_batches.load(Ordering::Relaxed) == 1).await;
+    until("the gap to be delivered like a reading", || delivered(&seen) == 21).await;
+
+    let gap = house.records().into_iter().find_map(|numbered| match numbered.record {
+        Record::Event(event) if event.kind == EventKind::Gap => Some(event),
+        _ => None,
+    });
+    let facts = gap.expect("a gap event").facts;
+    assert_eq!(facts["reason"], Fact::from("quarantine"));
+    assert_eq!((&facts["lost_first"], &facts["lost_next"]), (&Fact::Integer(11), &Fact::Integer(21)));
+    assert_eq!(facts["sink"], Fact::from("cloud"));
+    assert!(is_file_below(&house.folder.path().join("quarantined/sealed/cloud")), "its bytes are kept");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sealed_batch_goes_out_after_a_crash_with_the_same_bytes_under_the_same_key() {
+    let mut house = House::new();
+    house.take(10).await;
+    let away = Double { is_sealed: true, is_up: Arc::new(false.into()), ..double(accept) };
+    let health = house.start("lake", away);
+    until("a first attempt", || health.state.get() == SinkState::Retrying).await;
+    // The crash: the task is cut off where it stands, nothing is told.
+    drop(std::mem::take(&mut house.tasks));
+
+    // The next version encodes otherwise, and more has come in meanwhile.
+    house.take(5).await;
+    let next = Double { is_sealed: true, version: 2, ..double(accept) };
+    let seen = next.seen.clone();
+    house.start("lake", next);
+    until("everything to arrive", || delivered(&seen) == 15).await;
+    let seen = seen.lock().expect("no panics here");
+    assert_eq!((seen[0].key.as_str(), seen[0].range), ("k1", SeqRange::new(Seq(1), Seq(11))));
+    assert_eq!(seen[0].bytes[0], 1, "sealed by the version that named it");
+    assert_eq!(seen[1].bytes[0], 2, "what was not named is encoded now");
+    assert!(!is_file_below(&house.folder.path().join("sealed/lake")), "nothing is kept of what arrived");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sealed_batch_that_the_disk_lost_is_cut_and_encoded_again() {
+    let mut house = House::new();
+    house.take(10).await;
+    let away = Double { is_sealed: true, is_up: Arc::new(false.into()), ..double(accept) };
+    let health = house.start("lake", away);
+    until("a first attempt", || health.state.get() == SinkState::Retrying).await;
+    drop(std::mem::take(&mut house.tasks));
+    std::fs::remove_dir_all(house.folder.path().join("sealed/lake")).expect("a folder of sealed batches");
+
+    let next = Double { is_sealed: true, ..double(accept) };
+    let seen = next.seen.clone();
+    house.start("lake", next);
+    until("everything to arrive", || delivered(&seen) == 10).await;
+    assert_eq!(seen.lock().expect("no panics here")[0].key, "k1");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sink_that_is_down_holds_up_none_of_the_others_and_catches_up() {
+    let mut house = House::new();
+    let down = Double { is_up: Arc::new(false.into()), ..double(accept) };
+    let (is_up, down_seen) = (down.is_up.clone(), down.seen.clone());
+    let up = double(accept);
+    let up_seen = up.seen.clone();
+    let down_health = house.start("down", down);
+    house.start("up", up);
+    house.take(25).await;
+    until("the sink that is up to have all", || delivered(&up_seen) == 25).await;
+    until("the other to say so", || down_health.state.get() == SinkState::Retrying).await;
+    assert_eq!(delivered(&down_seen), 0);
+    is_up.store(true, Ordering::Relaxed);
+    until("the other to catch up", || delivered(&down_seen) == 25).await;
+    assert_eq!(down_health.state.get(), SinkState::Ok);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_orderly_end_sends_what_is_not_due_yet_and_the_next_start_sends_nothing_twice() {
+    let mut house = House::new();
+    let sink = double(accept);
+    let seen = sink.seen.clone();
+    house.start("cloud", sink);
+    house.take(3).await;
+    std::mem::take(&mut house.tasks).drain(Duration::from_secs(10)).await;
+    assert_eq!(delivered(&seen), 3);
+
+    let again = double(accept);
+    let seen_again = again.seen.clone();
+    house.start("cloud", again);
+    house.take(1).await;
+    until("the new one", || delivered(&seen_again) == 1).await;
+    assert_eq!(seen_again.lock().expect("no panics here")[0].range, SeqRange::new(Seq(4), Seq(5)));
+}
