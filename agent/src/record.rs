@@ -234,7 +234,7 @@ impl Writer {
         }
         self.next_retain_ms = now.mono_ms + RETAIN_EVERY_MS;
         let head = *self.head.borrow();
-        let drained = self.sinks.iter().map(|sink| Seq(sink.low_water.load(Ordering::Acquire))).min().unwrap_or(head);
+        let drained = self.sinks.iter().map(|sink| Seq(sink.drained.load(Ordering::Acquire))).min().unwrap_or(head);
         for gap in self.journal.retain(drained, now)? {
             error!(
                 count = gap.count,

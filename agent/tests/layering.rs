@@ -43,6 +43,11 @@ const OWNED: &[(&str, &str)] = &[
     ("axum::", "agent/src/control/"),
 ];
 
+/// What may never be in the binary: a second TLS stack, a system library on the target, a second toolchain.
+const BANNED: &[&str] = &["aws-lc-rs", "aws-lc-sys", "openssl-sys", "native-tls", "libudev-sys", "cmake", "arrow"];
+/// What may be in it once.
+const SINGLE: &[&str] = &["rustls", "rustls-webpki", "ring", "hyper", "tokio", "zstd"];
+
 /// Crates that hold no I/O, no clock and no runtime.
 const PURE: &[&str] = &["model", "instruments", "lake"];
 const IMPURE_WORDS: &[&str] = &["tokio", "std::fs", "std::net", "std::time::Instant", "SystemTime", "std::thread"];
@@ -160,5 +165,28 @@ fn every_file_says_what_it_is_and_stays_readable() {
         assert!(text.starts_with("//!"), "{} has no module doc", file.display());
         let lines = text.lines().count();
         assert!(lines <= 600, "{} has {lines} lines, split it", file.display());
+    }
+}
+
+#[test]
+fn there_is_one_tls_stack_and_no_system_library() {
+    let tree = std::process::Command::new(env!("CARGO"))
+        .args(["tree", "--locked", "--offline", "--package", "tidegate", "--edges", "normal,build", "--prefix", "none"])
+        .current_dir(root())
+        .output()
+        .expect("cargo runs these tests");
+    assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+    let tree = String::from_utf8_lossy(&tree.stdout).into_owned();
+    let packages: BTreeSet<(&str, &str)> = tree
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .map(|(name, rest)| (name, rest.split(' ').next().unwrap_or(rest)))
+        .collect();
+    for name in BANNED {
+        assert!(!packages.iter().any(|(found, _)| found == name), "{name} is in the tree");
+    }
+    for name in SINGLE {
+        let versions: Vec<_> = packages.iter().filter(|(found, _)| found == name).collect();
+        assert_eq!(versions.len(), 1, "{versions:?}");
     }
 }

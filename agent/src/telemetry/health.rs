@@ -192,10 +192,10 @@ pub struct SinkHealth {
     pub delivered_total: AtomicU64,
     /// Batches set aside, in this run.
     pub quarantined_batches: AtomicU64,
-    /// All below is confirmed.
-    pub low_water: AtomicU64,
-    /// Records confirmed above the low water.
-    pub confirmed_above: AtomicU64,
+    /// All below is confirmed, as far as the cursor on disk knows: what retention believes.
+    pub drained: AtomicU64,
+    /// Positions confirmed, since the journal began: what lag is counted from.
+    pub confirmed: AtomicU64,
     /// Time of the oldest record that is not confirmed, in milliseconds; 0: none is waiting.
     pub oldest_waiting_at: AtomicI64,
     /// When the far side last said yes, in milliseconds; 0: never.
@@ -213,8 +213,8 @@ impl SinkHealth {
             state: Shown::new(SinkState::Ok),
             delivered_total: AtomicU64::new(0),
             quarantined_batches: AtomicU64::new(0),
-            low_water: AtomicU64::new(0),
-            confirmed_above: AtomicU64::new(0),
+            drained: AtomicU64::new(0),
+            confirmed: AtomicU64::new(0),
             oldest_waiting_at: AtomicI64::new(0),
             last_success_at: AtomicI64::new(0),
             last_error: Shown::new(None),

@@ -111,7 +111,8 @@ impl<S: Sink> Runner<S> {
         };
         let sealed = Arc::new(SealedStore::open(&with.folder, &with.id, SEALED_BYTES_MAX)?);
         let quarantined = SealedStore::open(&with.folder.join("quarantined"), &with.id, QUARANTINED_BYTES_MAX)?;
-        with.health.low_water.store(cursor.low_water().0, Ordering::Release);
+        with.health.drained.store(cursor.low_water().0, Ordering::Release);
+        with.health.confirmed.store(cursor.confirmed().len(), Ordering::Relaxed);
         let claimed = cursor.confirmed().clone();
         let now = Instant::now();
         Ok(Self {
@@ -279,6 +280,7 @@ impl<S: Sink> Runner<S> {
     fn confirm(&mut self, range: SeqRange, delivered: u64) -> Result<(), JournalError> {
         self.cursor.confirm(range);
         self.is_moved = true;
+        self.with.health.confirmed.store(self.cursor.confirmed().len(), Ordering::Relaxed);
         self.with.health.delivered_total.fetch_add(delivered, Ordering::Relaxed);
         if self.sink.is_sealed() {
             self.store()?;
@@ -291,11 +293,8 @@ impl<S: Sink> Runner<S> {
         self.store_at = Instant::now() + STORE_EVERY;
         block_in_place(|| self.cursor_file.store(&self.cursor))?;
         self.is_moved = false;
-        let low_water = self.cursor.low_water();
-        let above: u64 = self.cursor.confirmed().len().saturating_sub(low_water.0.saturating_sub(Seq::FIRST.0));
-        self.with.health.confirmed_above.store(above, Ordering::Relaxed);
         // Retention believes only what is durable: a cursor that a crash takes back must still find its records.
-        self.with.health.low_water.store(low_water.0, Ordering::Release);
+        self.with.health.drained.store(self.cursor.low_water().0, Ordering::Release);
         Ok(())
     }
 

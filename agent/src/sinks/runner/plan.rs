@@ -69,6 +69,7 @@ impl<S: Sink> Runner<S> {
             self.cursor.confirm(dropped);
             self.claimed.insert(dropped);
             self.is_moved = true;
+            self.with.health.confirmed.store(self.cursor.confirmed().len(), Ordering::Relaxed);
         }
     }
 
