@@ -28,6 +28,8 @@ const WAITING_READINGS_MAX: usize = 32_768;
 const WAITING_MESSAGES_MAX: usize = 4_096;
 /// How often generations are looked at for removal.
 const RETAIN_EVERY_MS: u64 = 1_000;
+/// The share of the interval that a first reading waits for others: 100 ms of a second.
+const LINGER_SHARE: u64 = 10;
 /// The share of the interval that the start of a commit may be brought forward at most.
 const EARLY_SHARE_MAX: u64 = 2;
 
@@ -94,6 +96,7 @@ pub struct Writer {
     sinks: Vec<Arc<SinkHealth>>,
     /// When the oldest reading that is not durable arrived.
     oldest_ms: Option<u64>,
+    last_commit_at_ms: u64,
     next_retain_ms: u64,
     flushes: Vec<oneshot::Sender<()>>,
     owed: Vec<Gap>,
@@ -122,6 +125,7 @@ pub fn new(
         health: health.clone(),
         sinks,
         oldest_ms: None,
+        last_commit_at_ms: 0,
         next_retain_ms: 0,
         flushes: Vec::new(),
         owed: Vec::new(),
@@ -186,24 +190,24 @@ impl Writer {
         self.journal.append(self.clock.boot(), events);
     }
 
-    /// How long after its arrival the oldest reading is to be committed: the interval less what a commit takes.
-    fn due_after_ms(&self) -> u64 {
+    /// When what waits is to be committed. After a quiet interval: as soon as the rest of a line, and whoever talks
+    /// at the same moment, had time to arrive. Otherwise one interval after the last commit, so that the flash sees one
+    /// commit an interval at most; but never later than the promise, less what a commit takes.
+    fn due_ms(&self, oldest_ms: u64) -> u64 {
         let interval = u64::try_from(self.config.commit_interval.as_millis()).unwrap_or(u64::MAX);
         let early = self.health.last_commit_ms.load(Ordering::Relaxed).saturating_mul(2).max(interval / 10);
-        interval - early.min(interval / EARLY_SHARE_MAX)
+        let promised = oldest_ms + interval - early.min(interval / EARLY_SHARE_MAX);
+        (oldest_ms + interval / LINGER_SHARE).max(self.last_commit_at_ms + interval).min(promised)
     }
 
     fn until_due(&self) -> Duration {
         let now = self.clock.mono_ms();
-        let due = match self.oldest_ms {
-            Some(oldest) => oldest + self.due_after_ms(),
-            None => now + RETAIN_EVERY_MS,
-        };
-        Duration::from_millis(due.saturating_sub(now).min(RETAIN_EVERY_MS))
+        let wait = self.oldest_ms.map_or(RETAIN_EVERY_MS, |oldest| self.due_ms(oldest).saturating_sub(now));
+        Duration::from_millis(wait.min(RETAIN_EVERY_MS))
     }
 
     fn is_due(&self) -> bool {
-        let is_old = self.oldest_ms.is_some_and(|oldest| self.clock.mono_ms() >= oldest + self.due_after_ms());
+        let is_old = self.oldest_ms.is_some_and(|oldest| self.clock.mono_ms() >= self.due_ms(oldest));
         is_old || self.journal.pending() >= self.config.commit_readings || !self.flushes.is_empty()
     }
 
@@ -214,6 +218,7 @@ impl Writer {
             let head = self.journal.commit(started)?;
             let took = self.clock.mono_ms().saturating_sub(started.mono_ms);
             self.health.last_commit_ms.store(took, Ordering::Relaxed);
+            self.last_commit_at_ms = started.mono_ms;
             self.health.committed_total.fetch_add(count, Ordering::Relaxed);
             subtract(&self.health.at_risk, count);
             self.head.send_replace(head);

@@ -134,9 +134,8 @@ fn throughput() -> io::Result<()> {
     let read = item(&status, "instruments", "logger")["readings_total"].as_u64().unwrap_or_default();
 
     let seconds = (WARM_UP + TALK).as_secs_f64();
-    let offered = f64::from(LINES_PER_SECOND) * seconds;
     print("lines of 4 values, port to broker's yes", "/s", rate, f64::from(LINES_PER_SECOND), true);
-    print("lines read, of those offered", "", float(read / VALUES_PER_LINE), offered, true);
+    print("lines read, of those the port took", "", float(read / VALUES_PER_LINE), float(taken), true);
     print("CPU seconds of the one core", "s", cpu, seconds, false);
     println!("{:<42} {drained:>9.1} s", "from the last line to the last broker's yes");
     println!("{:<42} {:>9.1} MiB", "memory after it (RSS)", memory_mib(&agent, "VmRSS")?);

@@ -1,6 +1,7 @@
 //! What to send next: the first hole in the cursor, when its batch is due, and its records encoded within the limits.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use journal::{JournalError, Reader};
@@ -42,7 +43,7 @@ impl<S: Sink> Runner<S> {
         self.skip_dropped(SeqRange::new(self.cursor.low_water(), tail));
         let holes = self.claimed.missing(SeqRange::new(tail, head));
         let Some(hole) = holes.first().copied() else {
-            self.with.health.oldest_waiting_at.store(0, std::sync::atomic::Ordering::Relaxed);
+            self.with.health.oldest_waiting_at.store(0, Ordering::Relaxed);
             return Ok(Next::Nothing);
         };
         let limits = self.sink.limits();
@@ -80,7 +81,7 @@ impl<S: Sink> Runner<S> {
         let chunk = blocking(move || reader.read(hole, 1)).await?;
         let Some(first) = chunk.records.first() else { return Ok(0) };
         let stamp = first.record.stamp();
-        self.with.health.oldest_waiting_at.store(stamp.time.as_millis(), std::sync::atomic::Ordering::Relaxed);
+        self.with.health.oldest_waiting_at.store(stamp.time.as_millis(), Ordering::Relaxed);
         if first.boot != self.with.clock.boot() {
             return Ok(0);
         }
