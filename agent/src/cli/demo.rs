@@ -93,7 +93,7 @@ fn config_text(dir: &Path) -> String {
          [device]\nid   = \"demo\"\nsite = \"workbench\"\n\n\
          [journal]\npath = {}\n\n\
          [local]\nsocket = {}\n\n\
-         [sink.lake]\ntype   = \"file\"\npath   = {}\nformat = \"parquet\"\nbatch  = {{ max_age = \"5s\" }}\n\
+         [sink.lake]\ntype   = \"file\"\npath   = {}\nformat = \"parquet\"\nbatch  = {{ max_age = \"2s\" }}\n\
          manifest_every = \"5s\"\n",
         path("journal"),
         path("tidegate.sock"),
@@ -177,10 +177,9 @@ fn line(health: &Health) -> String {
 }
 
 fn block(health: &Health, dir: &Path) -> String {
-    let is_coloured = screen::is_coloured(&std::io::stdout());
     let mut lines = vec![
-        paint("tidegate demo: simulated instruments on pseudo-terminals; Ctrl-C ends it", Paint::Bold, is_coloured),
-        paint(&format!("folder {}", dir.display()), Paint::Dim, is_coloured),
+        "tidegate demo: simulated instruments on pseudo-terminals; Ctrl-C ends it".to_owned(),
+        format!("folder {}", dir.display()),
         String::new(),
     ];
     for instrument in &health.instruments {
@@ -199,6 +198,10 @@ fn block(health: &Health, dir: &Path) -> String {
     }
     lines.push(String::new());
     lines.push(line(health));
+    let (columns, is_coloured) = (screen::columns(), screen::is_coloured(&std::io::stdout()));
+    let mut lines: Vec<String> = lines.iter().map(|line| screen::clip(line, columns)).collect();
+    lines[0] = paint(&lines[0], Paint::Bold, is_coloured);
+    lines[1] = paint(&lines[1], Paint::Dim, is_coloured);
     lines.join("\n")
 }
 

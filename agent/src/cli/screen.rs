@@ -36,6 +36,20 @@ pub fn paint(text: &str, paint: Paint, is_coloured: bool) -> String {
     format!("\x1b[{code}m{text}\x1b[0m")
 }
 
+/// Columns of the terminal on standard output; 80 where there is none.
+pub fn columns() -> usize {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout());
+    size.map_or(80, |size| usize::from(size.ws_col)).max(20)
+}
+
+/// The beginning of a line that fits: one that wraps would be drawn over wrongly.
+pub fn clip(line: &str, columns: usize) -> String {
+    if line.chars().count() <= columns {
+        return line.to_owned();
+    }
+    line.chars().take(columns.saturating_sub(1)).chain(['>']).collect()
+}
+
 /// Bytes as a person reads them.
 pub fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["B", "KiB", "MiB", "GiB"];

@@ -9,8 +9,8 @@ use clap::Args as ClapArgs;
 use instruments::simulate::Simulation;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Exit, small_runtime};
-use crate::config::simulated;
+use super::{Exit, screen, small_runtime};
+use crate::config::{PROFILE, simulated};
 use crate::simulate::Simulator;
 
 /// What to simulate.
@@ -28,7 +28,13 @@ pub struct Args {
 
 pub fn main(args: &Args, config: &Path) -> anyhow::Result<Exit> {
     let folder = config.parent().unwrap_or(Path::new(".")).join("profiles");
-    let simulated = simulated(&args.profile, &folder)?;
+    let simulated = match simulated(&args.profile, &folder) {
+        Err(error) if error.problems.iter().any(|problem| problem.path == PROFILE) => {
+            eprintln!("{}", error.render(screen::is_coloured(&std::io::stderr())));
+            return Ok(Exit::Usage);
+        }
+        read => read?,
+    };
     let simulation = Simulation::parse(&simulated.simulation, args.seed)?;
     let simulator = Simulator::start(simulation, args.port.as_deref())?;
     let mut out = std::io::stdout().lock();

@@ -23,7 +23,7 @@ pub use instrument::{InstrumentConfig, QuantityConfig};
 pub use journal::JournalConfig;
 pub use layers::{Layers, load};
 pub use problem::{ConfigError, Located};
-pub use profile::{Simulated, simulated};
+pub use profile::{PROFILE, Simulated, simulated};
 pub use sink::{BatchConfig, LakeConfig, MqttConfig, SinkConfig, SinkKind};
 
 use node::{Node, Sources};

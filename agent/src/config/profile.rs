@@ -70,12 +70,15 @@ pub struct Simulated {
     pub simulation: SimulationSpec,
 }
 
+/// Path of the problem that there is no such profile, where nothing but its name was given.
+pub const PROFILE: &str = "profile";
+
 /// Reads the `[simulate]` part of a profile, shipped or in `folder`.
 pub fn simulated(name: &str, folder: &Path) -> Result<Simulated, ConfigError> {
     let mut sources = Sources::default();
     let problems = Problems::default();
     let at = At { source: sources.add("profile", name), span: 0..name.len() };
-    let read = match find(name, folder, &at, "") {
+    let read = match find(name, folder, &at, PROFILE) {
         Ok(text) => {
             let source = sources.add(format!("profile {name}"), text);
             let root = Node::parse_toml(&sources, source, &mut problems.borrow_mut());
