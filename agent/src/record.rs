@@ -15,9 +15,10 @@ use std::time::Duration;
 use journal::{Journal, JournalError};
 use model::{Gap, Record, Seq};
 use tokio::sync::{oneshot, watch};
-use tracing::{error, warn};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
 
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::config::JournalConfig;
 use crate::telemetry::health::{JournalHealth, SinkHealth};
 
@@ -80,6 +81,22 @@ impl Inbox {
         let (tx, rx) = oneshot::channel();
         if self.tx.try_send(Message::Flush(tx)).is_ok() && rx.await.is_err() {
             warn!("the journal's writer ended before its last commit");
+        }
+    }
+}
+
+/// Looks at the clock for ever: what becomes known of it is an event like any other.
+pub async fn watch_clock(clock: Clock, inbox: Inbox, stop: CancellationToken) {
+    let mut tick = tokio::time::interval(clock::LOOK_EVERY);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        let Some(event) = clock.look() else { continue };
+        info!(facts = ?event.facts, trust = clock.trust().as_str(), "the clock was set");
+        if inbox.offer(vec![Record::Event(event)]).is_err() {
+            warn!("no room for the event that the clock was set");
         }
     }
 }

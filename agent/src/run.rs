@@ -68,7 +68,7 @@ pub struct Agent {
 impl Agent {
     /// Starts every part. Ports, brokers and stores may be missing: each is waited for by its own task.
     pub fn start(config: &Arc<Config>, flushes_at_end: bool) -> Result<Self, RunError> {
-        let clock = Clock::of_this_boot();
+        let clock = Clock::with_anchors_in(&config.journal.path);
         let started_ms = clock.mono_ms();
         let settings = Settings {
             max_bytes: config.journal.max_bytes,
@@ -89,6 +89,7 @@ impl Agent {
         let writer = start_writer(writer)?;
         parts.say_boot();
         let mut buses = Tasks::new();
+        buses.spawn("clock".to_owned(), record::watch_clock(clock.clone(), inbox.clone(), buses.stop_token()));
         for bus in &config.buses {
             let task = Bus::new(bus.clone(), &health.instruments, inbox.clone(), clock.clone());
             buses.spawn(format!("bus:{}", bus.id), task.run(buses.stop_token()));
@@ -232,6 +233,7 @@ impl Parts<'_> {
             inbox: self.inbox.clone(),
             clock: self.clock.clone(),
             health: health.clone(),
+            hold_untrusted: self.config.clock.hold_untrusted,
             flushes_at_end,
         };
         let runner = Runner::open(with, surroundings)?;

@@ -125,6 +125,7 @@ impl House {
             inbox: self.inbox.clone(),
             clock: self.clock.clone(),
             health: health.clone(),
+            hold_untrusted: Duration::ZERO,
             flushes_at_end: true,
         };
         let runner = Runner::open(sink, with).expect("a runner");

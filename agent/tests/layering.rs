@@ -41,6 +41,7 @@ const OWNED: &[(&str, &str)] = &[
     ("aws_sdk_s3::", "agent/src/sinks/s3/"),
     ("tokio_serial::", "agent/src/acquire/"),
     ("axum::", "agent/src/control/"),
+    ("rtime_clock::", "agent/src/clock/"),
 ];
 
 /// What may never be in the binary: a second TLS stack, a system library on the target, a second toolchain.

@@ -49,6 +49,7 @@ pub fn preamble(dir: &Path, commit_interval: &str) -> String {
     format!(
         "[device]\nid = \"gw-1\"\nsite = \"farm\"\ntags = {{ house = \"test\" }}\n\n\
          [journal]\npath = \"{dir}/journal\"\ncommit_interval = \"{commit_interval}\"\n\n\
+         [clock]\nhold_untrusted = \"0s\"\n\n\
          [local]\nsocket = \"{dir}/agent.sock\"\n\n"
     )
 }

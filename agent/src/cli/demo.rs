@@ -92,6 +92,7 @@ fn config_text(dir: &Path) -> String {
         "# Written by `tidegate demo` for {dir_text}. Each instrument is a simulator of its profile.\n\n\
          [device]\nid   = \"demo\"\nsite = \"workbench\"\n\n\
          [journal]\npath = {}\n\n\
+         [clock]\nhold_untrusted = \"0s\"   # a workbench may have no time server\n\n\
          [local]\nsocket = {}\n\n\
          [sink.lake]\ntype   = \"file\"\npath   = {}\nformat = \"parquet\"\nbatch  = {{ max_age = \"2s\" }}\n\
          manifest_every = \"5s\"\n",

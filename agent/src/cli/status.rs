@@ -122,6 +122,9 @@ fn write_sink(text: &mut String, sink: &SinkStatus, is_coloured: bool) {
         let aside = format!(", {} batches set aside", sink.quarantined_batches);
         line.push_str(&paint(&aside, Paint::Bad, is_coloured));
     }
+    if sink.state == "holding" {
+        line.push_str("\n           waits for the clock to be set ([clock] hold_untrusted)");
+    }
     if let (false, Some(error)) = (is_ok, &sink.last_error) {
         write!(line, "\n           {}", paint(error, Paint::Dim, is_coloured)).expect("a String takes any text");
     }

@@ -5,6 +5,7 @@
 //! checked has an `Option` that stands for a default. This room reads files and the environment and nothing else.
 
 pub mod bus;
+pub mod clock;
 pub mod device;
 pub mod instrument;
 pub mod journal;
@@ -18,6 +19,7 @@ pub mod sink;
 mod value;
 
 pub use bus::BusConfig;
+pub use clock::ClockConfig;
 pub use device::{DeviceConfig, LocalConfig};
 pub use instrument::{InstrumentConfig, QuantityConfig};
 pub use journal::JournalConfig;
@@ -36,6 +38,8 @@ pub struct Config {
     pub device: DeviceConfig,
     /// `[journal]`
     pub journal: JournalConfig,
+    /// `[clock]`
+    pub clock: ClockConfig,
     /// `[local]`
     pub local: LocalConfig,
     /// `[bus.*]`, each with its instruments, in name order.
@@ -63,9 +67,8 @@ fn read(root: &Node, problems: &Problems) -> Config {
     let instruments = instrument::read_all(&section, &bus::names(&section));
     let buses = bus::read_all(&section, &instruments);
     let sinks = sink::read_all(&section, &device);
-    for later in ["clock", "remote"] {
-        section.not_yet(later);
-    }
+    let clock = clock::read(&section);
+    section.not_yet("remote");
     section.finish();
-    Config { device, journal, local, buses, sinks, hash: layers::hash(root) }
+    Config { device, journal, clock, local, buses, sinks, hash: layers::hash(root) }
 }

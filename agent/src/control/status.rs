@@ -112,7 +112,7 @@ pub struct SinkStatus {
     pub id: String,
     /// Its kind.
     pub r#type: String,
-    /// `ok`, `retrying` or `failed`.
+    /// `ok`, `holding` (readings wait for the clock to be set), `retrying` or `failed`.
     pub state: String,
     /// Records that it lacks.
     pub lag_readings: u64,
@@ -205,7 +205,7 @@ fn sink_status(health: &SinkHealth, head: u64, now: Timestamp) -> SinkStatus {
     SinkStatus {
         id: health.id.to_string(),
         r#type: health.kind.to_owned(),
-        state: health.state.get().as_str().to_owned(),
+        state: health.word().to_owned(),
         lag_readings,
         lag_s: u64::try_from(lag_ms / 1_000).unwrap_or(0),
         delivered_total: health.delivered_total.load(Ordering::Relaxed),

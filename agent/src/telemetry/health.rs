@@ -2,7 +2,7 @@
 //!
 //! Each part has one writer. Locks are held for a copy and never across an await.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model::{BusId, InstrumentId, Quality, SinkId, Timestamp, Value};
@@ -200,6 +200,8 @@ pub struct SinkHealth {
     pub oldest_waiting_at: AtomicI64,
     /// When the far side last said yes, in milliseconds; 0: never.
     pub last_success_at: AtomicI64,
+    /// Whether records wait for the clock to be set.
+    pub is_held: AtomicBool,
     /// The last thing that went wrong.
     pub last_error: Shown<Option<String>>,
 }
@@ -217,7 +219,16 @@ impl SinkHealth {
             confirmed: AtomicU64::new(0),
             oldest_waiting_at: AtomicI64::new(0),
             last_success_at: AtomicI64::new(0),
+            is_held: AtomicBool::new(false),
             last_error: Shown::new(None),
+        }
+    }
+
+    /// What it is doing, in one word.
+    pub fn word(&self) -> &'static str {
+        match self.state.get() {
+            SinkState::Ok if self.is_held.load(Ordering::Relaxed) => "holding",
+            state => state.as_str(),
         }
     }
 }

@@ -110,6 +110,12 @@ impl From<String> for Fact {
     }
 }
 
+impl From<i64> for Fact {
+    fn from(integer: i64) -> Self {
+        Fact::Integer(integer)
+    }
+}
+
 impl From<u64> for Fact {
     fn from(count: u64) -> Self {
         Fact::Integer(i64::try_from(count).unwrap_or(i64::MAX))

@@ -38,6 +38,14 @@ impl Record {
             Record::Event(event) => &event.stamp,
         }
     }
+
+    /// When it was observed, to be put right.
+    pub fn stamp_mut(&mut self) -> &mut Stamp {
+        match self {
+            Record::Reading(reading) => &mut reading.stamp,
+            Record::Event(event) => &mut event.stamp,
+        }
+    }
 }
 
 /// A record with its place in the journal.

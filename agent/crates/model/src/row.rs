@@ -106,7 +106,7 @@ mod tests {
         let event = Event::new(stamp(), EventKind::InstrumentDown)
             .of(&InstrumentId::try_new("do-4").expect("a name"))
             .with("error", "unplugged")
-            .with("tries", 3);
+            .with("tries", 3_u64);
         let numbered = Numbered { seq: Seq(7), boot: BootId(1), record: Record::Event(event) };
         let row = Row { numbered: &numbered, epoch: None };
         assert_eq!(

@@ -33,7 +33,7 @@ use crate::record::Inbox;
 use crate::telemetry::health::{SinkHealth, SinkState};
 use crate::telemetry::logs::chain;
 use deliver::{Outcome, deliver};
-use plan::{Next, Plan};
+use plan::{Next, Plan, Waiting};
 
 /// How often a cursor that moved is written where nothing but duplicates hangs on it.
 const STORE_EVERY: Duration = Duration::from_secs(5);
@@ -64,6 +64,8 @@ pub struct Surroundings {
     pub clock: Clock,
     /// What `status` shows.
     pub health: Arc<SinkHealth>,
+    /// How long readings wait for the clock to be set.
+    pub hold_untrusted: Duration,
     /// Whether what is not due yet is sent at the end.
     pub flushes_at_end: bool,
 }
@@ -79,8 +81,7 @@ pub struct Runner<S> {
     /// Confirmed, or under way.
     claimed: RangeSet,
     under_way: UnderWay,
-    /// The first record that is waiting, and when its batch is due.
-    waiting: Option<(Seq, u64)>,
+    waiting: Option<Waiting>,
     is_moved: bool,
     store_at: Instant,
     tend_at: Instant,

@@ -5,13 +5,27 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use journal::{JournalError, Reader};
-use model::{GapReason, Numbered, SeqRange};
+use model::{Clock as Trust, GapReason, Numbered, Seq, SeqRange};
 
 use super::Runner;
+use crate::clock::Clock;
 use crate::sinks::{Batch, BatchLimits, DeliverError, Sink};
 
 /// Records read from the journal at once.
 const READ_RECORDS_MAX: usize = 4096;
+
+/// The first record that is waiting.
+#[derive(Debug, Clone, Copy)]
+pub struct Waiting {
+    /// Its position.
+    pub first: Seq,
+    /// When its batch is due by age, by the boot's clock.
+    pub due_ms: u64,
+    /// Until when it waits for the clock to be set.
+    pub held_until_ms: u64,
+    /// Whether the boot had an anchor when that was found.
+    pub knew_anchor: bool,
+}
 
 /// What the cursor's first hole asks for.
 pub enum Next {
@@ -44,24 +58,24 @@ impl<S: Sink> Runner<S> {
         let holes = self.claimed.missing(SeqRange::new(tail, head));
         let Some(hole) = holes.first().copied() else {
             self.with.health.oldest_waiting_at.store(0, Ordering::Relaxed);
+            self.with.health.is_held.store(false, Ordering::Relaxed);
             return Ok(Next::Nothing);
         };
         let limits = self.sink.limits();
         let is_flushing = self.ending.is_some() && self.with.flushes_at_end;
-        let is_full = hole.len() >= u64::try_from(limits.records_max).unwrap_or(u64::MAX);
-        if is_full || is_flushing || holes.len() > 1 {
+        if is_flushing || holes.len() > 1 {
             return Ok(Next::Due(hole));
         }
-        let due_ms = match self.waiting {
-            Some((first, due_ms)) if first == hole.first => due_ms,
-            _ => self.due_ms(hole, limits).await?,
-        };
-        self.waiting = Some((hole.first, due_ms));
+        let waiting = self.first_waiting(hole, limits).await?;
         let now_ms = self.with.clock.mono_ms();
-        if now_ms >= due_ms {
+        let is_held = now_ms < waiting.held_until_ms;
+        self.with.health.is_held.store(is_held, Ordering::Relaxed);
+        let is_full = hole.len() >= u64::try_from(limits.records_max).unwrap_or(u64::MAX);
+        if !is_held && (is_full || now_ms >= waiting.due_ms) {
             return Ok(Next::Due(hole));
         }
-        Ok(if self.ending.is_some() { Next::Nothing } else { Next::In(Duration::from_millis(due_ms - now_ms)) })
+        let wake_ms = waiting.held_until_ms.max(if is_full { 0 } else { waiting.due_ms });
+        Ok(if self.ending.is_some() { Next::Nothing } else { Next::In(Duration::from_millis(wake_ms - now_ms)) })
     }
 
     /// What retention dropped has its gap in the journal already; the cursor only steps over it.
@@ -75,23 +89,38 @@ impl<S: Sink> Runner<S> {
     }
 
     /// When the batch that begins with `hole` is due: by the age of its first record, at once if that is of another
-    /// boot or can not be read.
-    async fn due_ms(&mut self, hole: SeqRange, limits: BatchLimits) -> Result<u64, JournalError> {
+    /// boot or can not be read. What nobody can vouch for yet is held until the clock is set, and is put right then;
+    /// but not for ever.
+    async fn first_waiting(&mut self, hole: SeqRange, limits: BatchLimits) -> Result<Waiting, JournalError> {
+        let has_anchor = self.with.clock.has_anchor();
+        if let Some(waiting) = self.waiting
+            && (waiting.first, waiting.knew_anchor) == (hole.first, has_anchor)
+        {
+            return Ok(waiting);
+        }
         let reader = self.with.reader.clone();
         let chunk = blocking(move || reader.read(hole, 1)).await?;
-        let Some(first) = chunk.records.first() else { return Ok(0) };
-        let stamp = first.record.stamp();
-        self.with.health.oldest_waiting_at.store(stamp.time.as_millis(), Ordering::Relaxed);
-        if first.boot != self.with.clock.boot() {
-            return Ok(0);
+        let mut waiting = Waiting { first: hole.first, due_ms: 0, held_until_ms: 0, knew_anchor: has_anchor };
+        if let Some(first) = chunk.records.first() {
+            let stamp = first.record.stamp();
+            self.with.health.oldest_waiting_at.store(stamp.time.as_millis(), Ordering::Relaxed);
+            let after =
+                |wait: Duration| stamp.mono_ms.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+            if first.boot == self.with.clock.boot() {
+                waiting.due_ms = after(limits.age_max);
+                if stamp.clock == Trust::Untrusted && !has_anchor {
+                    waiting.held_until_ms = after(self.with.hold_untrusted);
+                }
+            }
         }
-        Ok(stamp.mono_ms.saturating_add(u64::try_from(limits.age_max.as_millis()).unwrap_or(u64::MAX)))
+        self.waiting = Some(waiting);
+        Ok(waiting)
     }
 
     /// Makes a batch from the beginning of `range`, off the runtime: disk reads and compression take their time.
     pub(super) async fn plan(&mut self, range: SeqRange) -> Result<Plan, JournalError> {
-        let (sink, reader) = (self.sink.clone(), self.with.reader.clone());
-        blocking(move || plan(&sink, &reader, range)).await
+        let (sink, reader, clock) = (self.sink.clone(), self.with.reader.clone(), self.with.clock.clone());
+        blocking(move || plan(&sink, &reader, &clock, range)).await
     }
 }
 
@@ -108,9 +137,12 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
-fn plan<S: Sink>(sink: &Arc<S>, reader: &Reader, range: SeqRange) -> Result<Plan, JournalError> {
+fn plan<S: Sink>(sink: &Arc<S>, reader: &Reader, clock: &Clock, range: SeqRange) -> Result<Plan, JournalError> {
     let limits = sink.limits();
     let (mut records, next, lost) = read(reader, range, limits.records_max)?;
+    for numbered in &mut records {
+        clock.correct(numbered.boot, &mut numbered.record);
+    }
     let mut covered = SeqRange::new(range.first, next);
     if records.is_empty() {
         return Ok(Plan { batch: None, covered, lost, refused: None });

@@ -1,0 +1,64 @@
+//! Where the time comes from: the board, or a test's.
+
+use std::fmt::Debug;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use model::{BootId, Timestamp};
+use rtime_clock::adjtime::{Timex, adjtimex};
+use rustix::time::{ClockId, clock_gettime};
+
+/// A board's clocks.
+pub trait Source: Debug + Send + Sync {
+    /// Names the boot.
+    fn boot(&self) -> BootId;
+    /// Wall time, right or wrong.
+    fn wall(&self) -> Timestamp;
+    /// Milliseconds since the boot, sleep included.
+    fn mono_ms(&self) -> u64;
+    /// Whether something disciplines the wall clock now.
+    fn is_disciplined(&self) -> bool;
+}
+
+/// The clocks of this machine.
+#[derive(Debug, Clone, Copy)]
+pub struct BoardClocks;
+
+/// adjtimex(2): the clock is not synchronised.
+const STA_UNSYNC: i32 = 0x0040;
+
+/// systemd-timesyncd touches it when it has set the clock; `/run` is empty after a boot. It is asked where the kernel
+/// may not be (a sandbox that denies adjtimex).
+const SYNCHRONIZED: &str = "/run/systemd/timesync/synchronized";
+
+impl Source for BoardClocks {
+    /// The kernel's name for this boot; a random one where there is none to read, which only makes times of one boot
+    /// look like those of two.
+    fn boot(&self) -> BootId {
+        let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let digits: String = text.chars().filter(char::is_ascii_hexdigit).take(16).collect();
+        BootId(u64::from_str_radix(&digits, 16).unwrap_or_else(|_| fastrand::u64(..)))
+    }
+
+    // A clock set before 1970 reads as 1970: nothing is believed of it anyway.
+    #[expect(clippy::disallowed_methods, reason = "this is the clock room")]
+    fn wall(&self) -> Timestamp {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    fn mono_ms(&self) -> u64 {
+        let time = clock_gettime(ClockId::Boottime);
+        let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+        seconds * 1_000 + u64::try_from(time.tv_nsec).unwrap_or(0) / 1_000_000
+    }
+
+    /// A query: `modes` is zero, so nothing is set.
+    fn is_disciplined(&self) -> bool {
+        let mut timex = Timex::new();
+        match adjtimex(&mut timex) {
+            Ok(_) => timex.0.status & STA_UNSYNC == 0,
+            Err(_) => Path::new(SYNCHRONIZED).try_exists().unwrap_or(false),
+        }
+    }
+}
