@@ -40,6 +40,7 @@ pub mod exit {
 #[derive(Debug)]
 pub struct Agent {
     dir: PathBuf,
+    env: Vec<(String, String)>,
     process: Option<Process>,
 }
 
@@ -126,7 +127,13 @@ impl Agent {
 
     /// Writes the configuration and starts the daemon.
     pub fn launched(dir: &Path, config: &str) -> Self {
-        let mut agent = Self { dir: dir.to_owned(), process: None };
+        Self::launched_with(dir, config, &[])
+    }
+
+    /// The same with variables in its environment.
+    pub fn launched_with(dir: &Path, config: &str, env: &[(&str, &str)]) -> Self {
+        let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let mut agent = Self { dir: dir.to_owned(), env, process: None };
         fs::write(agent.config(), config).expect("write into the story's folder");
         agent.start();
         agent
@@ -141,6 +148,7 @@ impl Agent {
     pub fn start(&mut self) {
         let mut command = leashed(&places::tidegate());
         command.arg("--config").arg(self.config()).arg("run").env("NO_COLOR", "1");
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
         self.process = Some(Process::start("tidegate", command, &self.log()));
     }
 

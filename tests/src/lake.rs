@@ -28,7 +28,7 @@ impl Lake<'_> {
     pub fn parquet_rows(&self) -> Vec<Row> {
         let root = self.root();
         self.rows(&format!(
-            "SELECT {EPOCH}, seq, strftime(time AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%S.%gZ') AS time, instrument,
+            "SELECT {EPOCH}, seq, strftime(time AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%S.%gZ') AS time, clock, instrument,
                     quantity, value, value_text, unit, event, tags,
                     CASE quality WHEN 1 THEN 'pass' WHEN 2 THEN 'not-evaluated' WHEN 3 THEN 'suspect'
                                  WHEN 4 THEN 'fail' WHEN 9 THEN 'missing' END AS quality
@@ -40,10 +40,10 @@ impl Lake<'_> {
     pub fn ndjson_rows(&self) -> Vec<Row> {
         let root = self.root();
         self.rows(&format!(
-            "SELECT {EPOCH}, seq, time, instrument, quantity, try_cast(value AS DOUBLE) AS value, unit, event, quality
+            "SELECT {EPOCH}, seq, time, clock, instrument, quantity, try_cast(value AS DOUBLE) AS value, unit, event, quality
              FROM read_json('{root}/readings/v1/**/*.ndjson.zst', filename = true, hive_partitioning = true,
                             format = 'newline_delimited', compression = 'zstd',
-                            columns = {{seq: 'BIGINT', time: 'VARCHAR', instrument: 'VARCHAR', quantity: 'VARCHAR',
+                            columns = {{seq: 'BIGINT', time: 'VARCHAR', clock: 'VARCHAR', instrument: 'VARCHAR', quantity: 'VARCHAR',
                                         value: 'JSON', unit: 'VARCHAR', event: 'VARCHAR', quality: 'VARCHAR'}})"
         ))
     }
@@ -110,7 +110,7 @@ mod tests {
         let object = day.join("7f3k-000000000001-000000000002.parquet");
         query(
             &format!(
-                "COPY (SELECT 1::BIGINT AS seq, TIMESTAMPTZ '2026-11-22 10:00:00.5Z' AS time, 'i' AS instrument,
+                "COPY (SELECT 1::BIGINT AS seq, TIMESTAMPTZ '2026-11-22 10:00:00.5Z' AS time, 'synced' AS clock, 'i' AS instrument,
                        'q' AS quantity, 0.1::DOUBLE AS value, NULL AS value_text, 'm' AS unit, 9 AS quality,
                        NULL AS event, '{{}}' AS tags) TO '{}'",
                 object.display()

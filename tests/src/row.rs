@@ -13,6 +13,8 @@ pub struct Row {
     pub seq: u64,
     /// When, as text.
     pub time: String,
+    /// How far that can be believed.
+    pub clock: String,
     /// Whose.
     pub instrument: String,
     /// What was measured; empty for most events.
@@ -38,6 +40,7 @@ impl Row {
             epoch: object["epoch"].as_str().unwrap_or(epoch).to_owned(),
             seq: object["seq"].as_u64()?,
             time: text("time"),
+            clock: text("clock"),
             instrument: text("instrument"),
             quantity: text("quantity"),
             value: object["value"].as_f64(),

@@ -70,7 +70,7 @@ fn start_to_durable() -> io::Result<()> {
     for _ in 0..STARTS {
         let dir = tempfile::tempdir()?;
         let port = Port::plugged(&dir.path().join("port"));
-        let config = agent::preamble(dir.path(), "50ms") + &agent::counter("counter", port.path());
+        let config = agent::preamble(dir.path(), "1s") + &agent::counter("counter", port.path());
         let talker = Talker::start(port, 1_000, |number| format!("n,{number}\r\n"));
         let begin = now();
         let mut agent = Agent::launched(dir.path(), &config);
