@@ -3,17 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::node::{At, Node, Sources, Tree};
+use super::node::{Node, Tree};
 use super::problem::{ConfigError, Problem};
+use super::source::{At, Sources, read_bounded};
 use super::{Config, check, profile};
-
-/// Largest configuration file: a thousand instruments fit ten times over.
-const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Prefix of the environment variables that are configuration.
 const ENV_PREFIX: &str = "TIDEGATE__";
@@ -90,14 +87,6 @@ fn read_file(file: &Path, sources: &mut Sources, problems: &mut Vec<Problem>) ->
             Node::empty(source)
         }
     }
-}
-
-/// The text of a configuration file, refused when it is absurdly large.
-pub(super) fn read_bounded(file: &Path) -> io::Result<String> {
-    if std::fs::metadata(file)?.len() > FILE_BYTES_MAX {
-        return Err(io::Error::other(format!("a configuration file has at most {FILE_BYTES_MAX} bytes")));
-    }
-    std::fs::read_to_string(file)
 }
 
 /// A variable's value is TOML where it is TOML (`true`, `5`, `["a"]`), else the text itself.

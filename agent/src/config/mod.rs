@@ -1,6 +1,6 @@
 //! The configuration: layers as written, merged, and checked into values that need no further checking.
 //!
-//! `node` and `problem` know where everything stands, `section` and `value` read it, one file a section turns it
+//! `source`, `node` and `problem` know where everything stands, `section` and `value` read it, one file a section turns it
 //! into a checked type. As-written and checked are two worlds: nothing outside this room sees a `Node`, and nothing
 //! checked has an `Option` that stands for a default. This room reads files and the environment and nothing else.
 
@@ -16,6 +16,7 @@ mod profile;
 mod protocol;
 mod section;
 pub mod sink;
+mod source;
 mod value;
 
 pub use bus::BusConfig;
@@ -28,8 +29,9 @@ pub use problem::{ConfigError, Located};
 pub use profile::{PROFILE, Simulated, simulated};
 pub use sink::{BatchConfig, LakeConfig, MqttConfig, SinkConfig, SinkKind};
 
-use node::{Node, Sources};
+use node::Node;
 use section::{Problems, Section};
+use source::Sources;
 
 /// A checked configuration.
 #[derive(Debug, Clone)]

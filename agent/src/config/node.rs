@@ -10,43 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::problem::Problem;
-
-/// A text that configuration came from: a file, an environment variable, a flag, a profile.
-#[derive(Debug, Clone)]
-pub struct Source {
-    /// What to call it: a path, `TIDEGATE__DEVICE__ID`, `profile nmea-sounder`.
-    pub name: String,
-    /// The whole text, for showing the line.
-    pub text: String,
-}
-
-/// The sources of one configuration; an [`At`] points into them.
-#[derive(Debug, Clone, Default)]
-pub struct Sources {
-    list: Vec<Source>,
-}
-
-impl Sources {
-    /// Takes a source in and gives its number.
-    pub fn add(&mut self, name: impl Into<String>, text: impl Into<String>) -> usize {
-        self.list.push(Source { name: name.into(), text: text.into() });
-        self.list.len() - 1
-    }
-
-    /// The source with this number.
-    pub fn get(&self, source: usize) -> &Source {
-        &self.list[source]
-    }
-}
-
-/// Where something stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct At {
-    /// Number in [`Sources`].
-    pub source: usize,
-    /// Bytes of its text.
-    pub span: Range<usize>,
-}
+use super::source::{At, Sources};
 
 /// One value and where it stands.
 #[derive(Debug, Clone)]

@@ -3,7 +3,7 @@
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet, renderer::DecorStyle};
 use serde::Serialize;
 
-use super::node::{At, Sources};
+use super::source::{At, Sources};
 
 /// One thing that is wrong.
 #[derive(Debug, Clone)]

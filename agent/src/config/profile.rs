@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use instruments::simulate::{SimulationSpec, Wave};
 
-use super::layers::read_bounded;
-use super::node::{At, Node, Sources, Tree};
+use super::node::{Node, Tree};
 use super::problem::{ConfigError, Problem};
 use super::section::{Problems, Section, nearest};
+use super::source::{At, Sources, read_bounded};
 use super::value::{duration, integer, number, text};
 
 /// Lays the named profile under every instrument that names one.

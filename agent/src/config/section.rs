@@ -5,8 +5,9 @@
 
 use std::cell::RefCell;
 
-use super::node::{At, Node, Tree};
+use super::node::{Node, Tree};
 use super::problem::Problem;
+use super::source::At;
 
 /// How far a misspelt key may be from the right one and still be offered (Jaro-Winkler).
 const LIKENESS_MIN: f64 = 0.7;
