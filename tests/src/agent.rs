@@ -32,6 +32,8 @@ pub mod exit {
     pub const USAGE: i32 = 64;
     /// The daemon does not answer.
     pub const UNAVAILABLE: i32 = 69;
+    /// The disk failed.
+    pub const DISK: i32 = 74;
     /// The configuration is wrong.
     pub const CONFIG: i32 = 78;
 }
@@ -41,6 +43,8 @@ pub mod exit {
 pub struct Agent {
     dir: PathBuf,
     env: Vec<(String, String)>,
+    /// A program and its arguments that runs the daemon; empty: it runs by itself.
+    under: Vec<String>,
     process: Option<Process>,
 }
 
@@ -133,10 +137,30 @@ impl Agent {
     /// The same with variables in its environment.
     pub fn launched_with(dir: &Path, config: &str, env: &[(&str, &str)]) -> Self {
         let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let mut agent = Self { dir: dir.to_owned(), env, process: None };
+        let mut agent = Self { dir: dir.to_owned(), env, under: Vec::new(), process: None };
         fs::write(agent.config(), config).expect("write into the story's folder");
         agent.start();
         agent
+    }
+
+    /// The same, run by another program (`strace` with a fault to inject), until [`Agent::start`] is called again.
+    pub fn launched_under(dir: &Path, config: &str, under: &[&str]) -> Self {
+        let under = under.iter().map(|&word| word.to_owned()).collect();
+        let mut agent = Self { dir: dir.to_owned(), env: Vec::new(), under, process: None };
+        fs::write(agent.config(), config).expect("write into the story's folder");
+        agent.start();
+        agent.under.clear();
+        agent
+    }
+
+    /// Waits until the daemon ends by itself; gives its exit code.
+    #[track_caller]
+    pub fn wait_ended(&mut self, limit: Duration) -> Option<i32> {
+        let process = self.process.take().expect("an agent is started before its end is awaited");
+        match process.wait(limit) {
+            Some(status) => status.code(),
+            None => panic!("the agent did not end within {limit:?}\n{}", process.log_tail()),
+        }
     }
 
     /// The configuration file.
@@ -146,7 +170,14 @@ impl Agent {
 
     /// Starts the daemon, as a service manager would: again and again, with the same configuration and folder.
     pub fn start(&mut self) {
-        let mut command = leashed(&places::tidegate());
+        let mut command = match self.under.split_first() {
+            None => leashed(&places::tidegate()),
+            Some((program, args)) => {
+                let mut command = leashed(Path::new(program));
+                command.args(args).arg(places::tidegate());
+                command
+            }
+        };
         command.arg("--config").arg(self.config()).arg("run").env("NO_COLOR", "1");
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         self.process = Some(Process::start("tidegate", command, &self.log()));
