@@ -61,13 +61,14 @@ impl Inbox {
             self.waiting.fetch_sub(count, Ordering::AcqRel);
             return Err(Full(records));
         }
+        // Counted before they are handed over: the writer may have committed them before this call returns.
+        let at_risk = u64::try_from(count).unwrap_or(u64::MAX);
+        self.health.at_risk.fetch_add(at_risk, Ordering::AcqRel);
         match self.tx.try_send(Message::Records(records)) {
-            Ok(()) => {
-                self.health.at_risk.fetch_add(u64::try_from(count).unwrap_or(u64::MAX), Ordering::Relaxed);
-                Ok(())
-            }
+            Ok(()) => Ok(()),
             Err(TrySendError::Full(message) | TrySendError::Disconnected(message)) => {
                 self.waiting.fetch_sub(count, Ordering::AcqRel);
+                subtract(&self.health.at_risk, at_risk);
                 match message {
                     Message::Records(records) => Err(Full(records)),
                     Message::Flush(_) => Ok(()),
@@ -204,6 +205,7 @@ impl Writer {
         let stamp = self.clock.stamp();
         let events: Vec<Record> = self.owed.drain(..).map(|gap| Record::Event(gap.into_event(stamp))).collect();
         self.oldest_ms = Some(self.oldest_ms.unwrap_or(stamp.mono_ms));
+        self.health.at_risk.fetch_add(u64::try_from(events.len()).unwrap_or(u64::MAX), Ordering::AcqRel);
         self.journal.append(self.clock.boot(), events);
     }
 
@@ -237,8 +239,9 @@ impl Writer {
             self.health.last_commit_ms.store(took, Ordering::Relaxed);
             self.last_commit_at_ms = started.mono_ms;
             self.health.committed_total.fetch_add(count, Ordering::Relaxed);
-            subtract(&self.health.at_risk, count);
+            // First the head, then what is at risk: nobody may see both old and be told that all is delivered.
             self.head.send_replace(head);
+            subtract(&self.health.at_risk, count);
         }
         self.oldest_ms = None;
         for flush in self.flushes.drain(..) {
@@ -272,6 +275,6 @@ impl Writer {
 
 /// Gap events are committed without having been offered, so the count may not run below zero.
 fn subtract(counter: &AtomicU64, count: u64) {
-    let updated = counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| Some(held.saturating_sub(count)));
+    let updated = counter.fetch_update(Ordering::AcqRel, Ordering::Acquire, |held| Some(held.saturating_sub(count)));
     debug_assert!(updated.is_ok(), "the closure always gives a value");
 }

@@ -6,6 +6,7 @@
 
 mod bus;
 mod emit;
+mod judge;
 mod port;
 mod station;
 

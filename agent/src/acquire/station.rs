@@ -1,4 +1,4 @@
-//! One instrument on its bus: decoder, calibration, limits and counters. Bytes in, records out.
+//! One instrument on its bus: decoder, calibration, judges and counters. Bytes in, records out.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use instruments::{Output, Protocol, Refused, Sample, SampleValue};
 use model::{Event, EventKind, Quality, Reading, Record, Stamp, Value};
 use tracing::warn;
 
+use super::judge::{Judge, Verdict};
 use crate::config::{InstrumentConfig, QuantityConfig};
 use crate::telemetry::health::{InstrumentHealth, LastValue};
 
@@ -18,6 +19,8 @@ const REJECTED_EVENT_EVERY_MS: u64 = 60_000;
 pub struct Station {
     config: InstrumentConfig,
     protocol: Box<dyn Protocol>,
+    /// One a quantity, in the order of the fields.
+    judges: Vec<Judge>,
     output: Output,
     health: Arc<InstrumentHealth>,
     next_rejected_event_ms: u64,
@@ -28,7 +31,16 @@ impl Station {
     /// A station for an instrument whose protocol was bound when the configuration was checked.
     pub fn new(config: InstrumentConfig, health: Arc<InstrumentHealth>) -> Self {
         let protocol = bind(&config);
-        Self { config, protocol, output: Output::default(), health, next_rejected_event_ms: 0, refused_since_event: 0 }
+        let judges = config.quantities.iter().map(Judge::new).collect();
+        Self {
+            config,
+            protocol,
+            judges,
+            output: Output::default(),
+            health,
+            next_rejected_event_ms: 0,
+            refused_since_event: 0,
+        }
     }
 
     /// The instrument's health.
@@ -44,6 +56,7 @@ impl Station {
     /// Forgets half a frame that will never be finished.
     pub fn reset(&mut self) {
         self.protocol = bind(&self.config);
+        self.judges.iter_mut().for_each(Judge::forget);
     }
 
     /// The line was talking when it was opened: what comes first may be the tail of a frame.
@@ -67,11 +80,17 @@ impl Station {
         self.health.readings_total.fetch_add(count, Ordering::Relaxed);
         let mut values = self.health.values.lock();
         for sample in self.output.samples.drain(..) {
-            let quantity = &self.config.quantities[sample.field];
-            let reading = reading(quantity, &sample);
+            let mut reading = reading(&self.config.quantities[sample.field], &sample);
+            let Verdict { event, is_reported } = self.judges[sample.field].judge(&mut reading);
             let last = LastValue { time: sample.at.time, value: reading.value.clone(), quality: reading.quality };
             values[sample.field] = Some(last);
-            records.push(Record::Reading(reading));
+            if is_reported {
+                records.push(Record::Reading(reading));
+            }
+            if let Some(event) = event {
+                warn!(instrument = %self.config.id, facts = ?event.facts, "{}", event.kind.as_str());
+                records.push(Record::Event(event));
+            }
         }
     }
 
@@ -107,7 +126,7 @@ fn bind(config: &InstrumentConfig) -> Box<dyn Protocol> {
     instruments::bind(&config.protocol, &config.fields()).expect("bound once when the configuration was checked")
 }
 
-/// Scale, offset and limits: a sample becomes a reading.
+/// Scale and offset: a sample becomes a reading.
 fn reading(quantity: &QuantityConfig, sample: &Sample) -> Reading {
     let (value, quality) = match &sample.value {
         SampleValue::Missing => (Value::Missing, Quality::Missing),
@@ -117,17 +136,10 @@ fn reading(quantity: &QuantityConfig, sample: &Sample) -> Reading {
     Reading { stamp: sample.at, series: quantity.series.clone(), value, quality }
 }
 
+/// Quality is the judge's to say.
 fn number(quantity: &QuantityConfig, raw: f64) -> (Value, Quality) {
     let value = raw * quantity.scale + quantity.offset;
-    if !value.is_finite() {
-        return (Value::Missing, Quality::Missing);
-    }
-    let quality = match quantity.valid {
-        None => Quality::NotEvaluated,
-        Some([low, high]) if (low..=high).contains(&value) => Quality::Pass,
-        Some(_) => Quality::Fail,
-    };
-    (Value::Number(value), quality)
+    if value.is_finite() { (Value::Number(value), Quality::NotEvaluated) } else { (Value::Missing, Quality::Missing) }
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -1,6 +1,7 @@
 //! `[instrument.*]`: what is on a bus, how it speaks, and what its fields mean.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use instruments::{FieldSpec, Kind, Place, ProtocolSpec, SpecError};
 use model::{BusId, InstrumentId, QuantityId, Series, Tags};
@@ -8,7 +9,7 @@ use model::{BusId, InstrumentId, QuantityId, Series, Tags};
 use super::node::{Node, Tree};
 use super::protocol;
 use super::section::{Fit, Misfit, Section, nearest};
-use super::value::{self, choice, list, number, text};
+use super::value::{self, choice, duration, list, number, text};
 
 /// `[instrument.*]`
 #[derive(Debug, Clone)]
@@ -41,8 +42,45 @@ pub struct QuantityConfig {
     pub scale: f64,
     /// What is added after that.
     pub offset: f64,
-    /// Inside: quality `pass`; outside: `fail`. None: `not-evaluated`.
+    /// Inside: quality `pass`; outside: `fail`.
     pub valid: Option<[f64; 2]>,
+    /// A faster change, in units a second, is `suspect`.
+    pub rate: Option<f64>,
+    /// Unchanged for so long is `suspect`.
+    pub flat: Option<Duration>,
+    /// When somebody is to be woken.
+    pub alarm: Option<AlarmConfig>,
+    /// What is worth a reading; none: everything.
+    pub exception: Option<ExceptionConfig>,
+}
+
+/// `alarm = { below | above, clear, after }`
+#[derive(Debug, Clone, Copy)]
+pub struct AlarmConfig {
+    /// What is beyond.
+    pub limit: Limit,
+    /// Where it is over.
+    pub clear: f64,
+    /// How long a value must be beyond.
+    pub after: Duration,
+}
+
+/// Which side of an alarm's limit is beyond.
+#[derive(Debug, Clone, Copy)]
+pub enum Limit {
+    /// Less than this.
+    Below(f64),
+    /// More than this.
+    Above(f64),
+}
+
+/// `min_change`, `max_gap`
+#[derive(Debug, Clone, Copy)]
+pub struct ExceptionConfig {
+    /// A value that moved by less is skipped,
+    pub min_change: f64,
+    /// unless the last reading is so old.
+    pub max_gap: Duration,
 }
 
 /// Most instruments of one device; each has a decoder and its counters in memory.
@@ -136,13 +174,17 @@ fn read_quantity(
     let scale = section.get("scale", number).unwrap_or(1.0);
     let offset = section.get("offset", number).unwrap_or(0.0);
     let valid = section.get("valid", range);
-    for later in ["spike", "rate", "flat", "alarm", "min_change", "max_gap", "good", "dedupe"] {
+    let rate = section.get("rate", rate);
+    let flat = section.get("flat", duration(Duration::from_secs(1)..=Duration::from_secs(30 * 86_400)));
+    let alarm = section.section("alarm").and_then(|alarm| read_alarm(&alarm));
+    let exception = read_exception(section);
+    for later in ["spike", "good", "dedupe"] {
         section.not_yet(later);
     }
     section.finish();
     let series = Series { instrument: instrument?.clone(), quantity: quantity?, unit, tags: tags.clone() };
     let field = FieldSpec { field: field?, kind, missing };
-    Some(QuantityConfig { series: Arc::new(series), field, scale, offset, valid })
+    Some(QuantityConfig { series: Arc::new(series), field, scale, offset, valid, rate, flat, alarm, exception })
 }
 
 /// A field is a column number or the decoder's own name for it; both are kept as text.
@@ -163,6 +205,55 @@ fn missing_value(node: &Node) -> Fit<String> {
         Tree::Integer(number) => Ok(number.to_string()),
         Tree::Float(number) => Ok(number.to_string()),
         _ => text(node),
+    }
+}
+
+fn read_alarm(section: &Section<'_>) -> Option<AlarmConfig> {
+    let (below, above) = (section.get("below", number), section.get("above", number));
+    let clear = section.get("clear", number);
+    let after = section.get("after", duration(Duration::ZERO..=Duration::from_secs(86_400))).unwrap_or_default();
+    section.finish();
+    let example = "alarm = { below = 4.0, clear = 4.5, after = \"60s\" }";
+    let (limit, clear, is_apart) = match (below, above) {
+        (Some(limit), None) => (Limit::Below(limit), clear.unwrap_or(limit), clear.is_none_or(|clear| clear >= limit)),
+        (None, Some(limit)) => (Limit::Above(limit), clear.unwrap_or(limit), clear.is_none_or(|clear| clear <= limit)),
+        _ => {
+            section.refuse("", Misfit::new("an alarm has either `below` or `above`").help(example));
+            return None;
+        }
+    };
+    if !is_apart {
+        section.refuse("clear", Misfit::new("`clear` lies on the good side of the limit").help(example));
+        return None;
+    }
+    Some(AlarmConfig { limit, clear, after })
+}
+
+fn read_exception(section: &Section<'_>) -> Option<ExceptionConfig> {
+    let min_change = section.get("min_change", number);
+    let max_gap = section.get("max_gap", duration(Duration::from_secs(1)..=Duration::from_secs(86_400)));
+    let min_change = min_change?;
+    if min_change < 0.0 {
+        section.refuse("min_change", Misfit::new("a change is not negative"));
+    }
+    let max_gap = max_gap.unwrap_or(Duration::from_secs(300));
+    (min_change > 0.0).then_some(ExceptionConfig { min_change, max_gap })
+}
+
+/// `"0.5/min"`: a number of units a second, minute or hour; in units a second.
+fn rate(node: &Node) -> Fit<f64> {
+    let written = text(node)?;
+    let misfit = || Misfit::new(format!("\"{written}\" is no rate")).help("rate = \"0.5/min\"; also /s and /h");
+    let (number, per) = written.split_once('/').ok_or_else(misfit)?;
+    let seconds = match per.trim() {
+        "s" => 1.0,
+        "min" | "m" => 60.0,
+        "h" => 3_600.0,
+        _ => return Err(misfit()),
+    };
+    match number.trim().parse::<f64>() {
+        Ok(number) if number.is_finite() && number > 0.0 => Ok(number / seconds),
+        _ => Err(misfit()),
     }
 }
 

@@ -22,7 +22,7 @@ mod value;
 pub use bus::BusConfig;
 pub use clock::ClockConfig;
 pub use device::{DeviceConfig, LocalConfig};
-pub use instrument::{InstrumentConfig, QuantityConfig};
+pub use instrument::{AlarmConfig, ExceptionConfig, InstrumentConfig, QuantityConfig};
 pub use journal::JournalConfig;
 pub use layers::{Layers, load};
 pub use problem::{ConfigError, Located};

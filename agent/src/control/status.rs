@@ -132,6 +132,8 @@ impl Status {
     /// Reads everything's health.
     pub fn read(config: &Config, health: &Health, reader: &Reader, clock: &Clock, started_ms: u64) -> Self {
         let stamp = clock.stamp();
+        // Before the head: what is committed in between is then seen as at risk once more, never as gone.
+        let at_risk_readings = health.journal.at_risk.load(Ordering::Acquire);
         let stat = reader.stat();
         let head = stat.head.0;
         Self {
@@ -147,7 +149,7 @@ impl Status {
                 tail: stat.tail.0,
                 bytes: stat.bytes,
                 bytes_max: config.journal.max_bytes,
-                at_risk_readings: health.journal.at_risk.load(Ordering::Relaxed),
+                at_risk_readings,
                 dropped_total: health.journal.dropped_total.load(Ordering::Relaxed),
             },
             instruments: health

@@ -1,0 +1,97 @@
+//! The quality of a value, to QARTOD (Manual for Real-Time Quality Control of Dissolved Oxygen Observations, version
+//! 2.1, 2018): gross range (test 4), rate of change (test 7) and flat line (test 8). The worst verdict counts; a test
+//! that lacks a neighbour is not made.
+
+use std::time::Duration;
+
+use model::Quality;
+
+/// The tests of one quantity and what they remember.
+#[derive(Debug)]
+pub struct Tests {
+    valid: Option<[f64; 2]>,
+    /// Largest change in a millisecond.
+    rate: Option<f64>,
+    flat: Option<Duration>,
+    last: Option<(f64, u64)>,
+    unchanged_since_ms: u64,
+}
+
+impl Tests {
+    /// Tests as configured; `rate` in units a second.
+    pub fn new(valid: Option<[f64; 2]>, rate: Option<f64>, flat: Option<Duration>) -> Self {
+        Self { valid, rate: rate.map(|rate| rate / 1_000.0), flat, last: None, unchanged_since_ms: 0 }
+    }
+
+    /// Tests a value taken at `mono_ms`.
+    pub fn test(&mut self, value: f64, mono_ms: u64) -> Quality {
+        let verdicts = [self.test_range(value), self.test_rate(value, mono_ms), self.test_flat(value, mono_ms)];
+        self.last = Some((value, mono_ms));
+        // Fail is worse than suspect, suspect than pass, and pass than a test that was not made.
+        let rank = |quality: &Quality| match quality {
+            Quality::Fail => 3,
+            Quality::Suspect => 2,
+            Quality::Pass => 1,
+            Quality::NotEvaluated | Quality::Missing => 0,
+        };
+        verdicts.into_iter().max_by_key(rank).unwrap_or(Quality::NotEvaluated)
+    }
+
+    /// The next value has no neighbour before it.
+    pub fn forget(&mut self) {
+        self.last = None;
+    }
+
+    fn test_range(&self, value: f64) -> Quality {
+        match self.valid {
+            None => Quality::NotEvaluated,
+            Some([low, high]) if (low..=high).contains(&value) => Quality::Pass,
+            Some(_) => Quality::Fail,
+        }
+    }
+
+    fn test_rate(&self, value: f64, mono_ms: u64) -> Quality {
+        let (Some(rate), Some((last, last_ms))) = (self.rate, self.last) else { return Quality::NotEvaluated };
+        let Ok(passed_ms) = u32::try_from(mono_ms.saturating_sub(last_ms)) else { return Quality::NotEvaluated };
+        if passed_ms == 0 {
+            return Quality::NotEvaluated;
+        }
+        if (value - last).abs() > rate * f64::from(passed_ms) { Quality::Suspect } else { Quality::Pass }
+    }
+
+    fn test_flat(&mut self, value: f64, mono_ms: u64) -> Quality {
+        let Some(flat) = self.flat else { return Quality::NotEvaluated };
+        let is_same = self.last.is_some_and(|(last, _)| last.to_bits() == value.to_bits());
+        if !is_same {
+            self.unchanged_since_ms = mono_ms;
+        }
+        let unchanged_ms = mono_ms.saturating_sub(self.unchanged_since_ms);
+        let flat_ms = u64::try_from(flat.as_millis()).unwrap_or(u64::MAX);
+        if unchanged_ms >= flat_ms { Quality::Suspect } else { Quality::Pass }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_tests_nothing_is_claimed() {
+        assert_eq!(Tests::new(None, None, None).test(1e9, 0), Quality::NotEvaluated);
+    }
+
+    #[test]
+    fn the_worst_verdict_counts() {
+        let mut tests = Tests::new(Some([0.0, 20.0]), Some(1.0), Some(Duration::from_secs(3)));
+        assert_eq!(tests.test(5.0, 0), Quality::Pass);
+        assert_eq!(tests.test(5.5, 1_000), Quality::Pass);
+        assert_eq!(tests.test(7.0, 2_000), Quality::Suspect, "1.5 in a second");
+        assert_eq!(tests.test(25.0, 3_000), Quality::Fail);
+        assert_eq!(tests.test(7.0, 100_000), Quality::Pass, "18 in 97 seconds");
+        for (second, expected) in [(1, Quality::Pass), (2, Quality::Pass), (3, Quality::Suspect), (4, Quality::Suspect)]
+        {
+            assert_eq!(tests.test(7.0, 100_000 + second * 1_000), expected, "unchanged for {second} s");
+        }
+        assert_eq!(tests.test(7.01, 105_000), Quality::Pass);
+    }
+}
