@@ -2,6 +2,7 @@
 //!
 //! A write goes to the older slot and is synced, so a cut in the middle of it costs at most that step: the newer slot
 //! still stands, and the sink delivers a batch twice. Never does a cursor move further than the far side confirmed.
+//! Before both slots are there a write makes a new file and renames it: half of a first cursor would be no cursor.
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +22,7 @@ pub struct CursorFile {
     slots: [PathBuf; 2],
     /// Counter of the newest slot; the next write goes to the slot of the next counter's parity.
     counter: u64,
-    /// Whether both slots' directory entries are known to be durable.
+    /// Whether both slots are there, durably.
     is_created: bool,
 }
 
@@ -58,6 +59,10 @@ impl CursorFile {
                 Ok(_) | Err(_) => {}
             }
         }
+        // A kill may have left names that no sync has reached yet.
+        if found > 0 {
+            disk::sync_dir(&dir)?;
+        }
         Ok((Self { slots, counter, is_created: found == 2 }, loaded))
     }
 
@@ -67,10 +72,12 @@ impl CursorFile {
         mirror::put_cursor(&mut body, cursor);
         let counter = self.counter + 1;
         let slot = &self.slots[usize::from(counter % 2 == 1)];
-        disk::write(slot, &sheet::frame(MAGIC, counter, &body))?;
-        if !self.is_created {
-            disk::sync_dir(slot.parent().expect("slots stand in the cursors directory"))?;
-            self.is_created = counter > 1;
+        let bytes = sheet::frame(MAGIC, counter, &body);
+        if self.is_created {
+            disk::write(slot, &bytes)?;
+        } else {
+            disk::replace(slot, &bytes)?;
+            self.is_created = self.counter > 0;
         }
         self.counter = counter;
         Ok(())

@@ -2,18 +2,20 @@
 //! directory, because a rename that is not can be undone by a power cut.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::JournalError;
+use crate::files::ask;
 
 /// `st_blocks` counts in these, whatever the file system's own block is (stat(2)).
 const STAT_BLOCK_BYTES: u64 = 512;
 
 /// Makes the entries of a directory durable.
 pub(crate) fn sync_dir(path: &Path) -> Result<(), JournalError> {
-    File::open(path).and_then(|dir| dir.sync_all()).map_err(JournalError::io("sync the directory", path))
+    let opened = File::open(path);
+    opened.and_then(|dir| ask(|files| files.sync(&dir, path))).map_err(JournalError::io("sync the directory", path))
 }
 
 /// Makes a directory, its entries and the files in it durable.
@@ -22,16 +24,33 @@ pub(crate) fn sync_tree(path: &Path) -> Result<(), JournalError> {
         if entry.is_dir() {
             sync_tree(&entry)?;
         } else {
-            File::open(&entry).and_then(|file| file.sync_all()).map_err(JournalError::io("sync", &entry))?;
+            let opened = File::open(&entry);
+            opened.and_then(|file| ask(|files| files.sync(&file, &entry))).map_err(JournalError::io("sync", &entry))?;
         }
     }
     sync_dir(path)
 }
 
-/// Creates a directory and makes that durable.
+/// `fdatasync` of a file that somebody else writes: sled.
+pub(crate) fn sync_data(file: &File, path: &Path) -> io::Result<()> {
+    ask(|files| files.sync_data(file, path))
+}
+
+/// Creates a directory, with those above it that are missing, and makes each of them durable.
 pub(crate) fn create_dir(path: &Path) -> Result<(), JournalError> {
-    fs::create_dir_all(path).map_err(JournalError::io("create", path))?;
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or(Ok(()), sync_dir)
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let made = match (ask(|files| files.make_dir(path)), parent) {
+        (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
+            create_dir(parent)?;
+            ask(|files| files.make_dir(path))
+        }
+        (made, _) => made,
+    };
+    match made {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+        made => made.map_err(JournalError::io("create", path))?,
+    }
+    parent.map_or(Ok(()), sync_dir)
 }
 
 /// The paths in a directory, in name order; none if it is not there.
@@ -64,28 +83,46 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), JournalError> {
 
 /// Writes a file in place and makes its content durable; its directory entry is the caller's to sync.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), JournalError> {
-    let written = File::create(path).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()
-    });
+    let written = ask(|files| files.write(path, bytes));
+    let written = written.and_then(|file| ask(|files| files.sync(&file, path)));
     written.map_err(JournalError::io("write", path))
 }
 
 /// Renames durably, within one directory or between two.
 pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), JournalError> {
-    fs::rename(from, to).map_err(JournalError::io("rename", from))?;
+    ask(|files| files.rename(from, to)).map_err(JournalError::io("rename", from))?;
     let (from, to) = (from.parent(), to.parent());
     to.map_or(Ok(()), sync_dir)?;
     if from == to { Ok(()) } else { from.map_or(Ok(()), sync_dir) }
 }
 
 /// Removes a file or a directory with all that is in it, durably; not being there is fine.
+///
+/// A directory goes in one piece: it takes a name that says so first, because a power cut in the middle of emptying it
+/// would leave a generation that is half there.
 pub(crate) fn remove(path: &Path) -> Result<(), JournalError> {
-    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
-    match removed {
+    if path.is_dir() {
+        return remove_dir(path);
+    }
+    match ask(|files| files.remove_file(path)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         removed => removed.map_err(JournalError::io("remove", path))?,
     }
+    path.parent().map_or(Ok(()), sync_dir)
+}
+
+fn remove_dir(path: &Path) -> Result<(), JournalError> {
+    let doomed = if path.extension().is_some_and(|extension| extension == "tmp") {
+        path.to_owned()
+    } else {
+        let doomed = with_suffix(path, ".tmp");
+        if doomed.is_dir() {
+            remove_dir(&doomed)?;
+        }
+        rename(path, &doomed)?;
+        doomed
+    };
+    ask(|files| files.remove_tree(&doomed)).map_err(JournalError::io("remove", path))?;
     path.parent().map_or(Ok(()), sync_dir)
 }
 

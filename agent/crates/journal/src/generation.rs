@@ -184,7 +184,7 @@ impl Generation {
     pub(crate) fn flush(&self) -> Result<(), JournalError> {
         let sync = |source| JournalError::Sync { path: self.dir.clone(), source };
         self.db.flush().map_err(|error| sync(Box::new(error)))?;
-        self.db_file.sync_data().map_err(|error| sync(Box::new(error)))
+        disk::sync_data(&self.db_file, &self.dir).map_err(|error| sync(Box::new(error)))
     }
 
     /// Reads on from where `chunk` stands to the end of `range` or until it has `records_max`.

@@ -53,6 +53,8 @@ mod cursor;
 mod cursor_file;
 mod disk;
 mod error;
+#[doc(hidden)]
+pub mod files;
 mod generation;
 mod journal;
 mod open;
