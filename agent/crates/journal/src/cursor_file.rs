@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use model::SinkId;
+use model::{Seq, SinkId};
 
 use crate::codec::mirror;
 use crate::cursor::Cursor;
@@ -34,6 +34,18 @@ pub enum Loaded {
     New,
     /// Slots, but none that reads: start from the tail and say so. That costs duplicates, and loses nothing.
     Damaged,
+}
+
+/// Behind the last position that any cursor of the journal at `path` has confirmed or named: it was given out, whatever
+/// the generations still know of it.
+pub(crate) fn high_water(path: &Path) -> Result<Seq, JournalError> {
+    let mut high = Seq::FIRST;
+    for slot in disk::entries(&path.join("cursors"))? {
+        let Some(bytes) = disk::read(&slot)? else { continue };
+        let read = sheet::open(MAGIC, &bytes).and_then(|(_, body)| mirror::get_cursor(body));
+        high = read.map_or(high, |cursor| high.max(cursor.high_water()));
+    }
+    Ok(high)
 }
 
 impl CursorFile {
