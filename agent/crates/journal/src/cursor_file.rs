@@ -11,6 +11,7 @@ use crate::codec::mirror;
 use crate::cursor::Cursor;
 use crate::disk;
 use crate::error::JournalError;
+use crate::inventory::{self, CursorStat};
 use crate::sheet::{self, Magic};
 
 const MAGIC: Magic = *b"TGCU";
@@ -46,6 +47,29 @@ pub(crate) fn high_water(path: &Path) -> Result<Seq, JournalError> {
         high = read.map_or(high, |cursor| high.max(cursor.high_water()));
     }
     Ok(high)
+}
+
+/// What stands on disk for `sink`; changes nothing.
+pub(crate) fn look(path: &Path, sink: &SinkId) -> Result<CursorStat, JournalError> {
+    let mut newest: Option<(u64, Cursor)> = None;
+    let (mut found, mut damaged_slots) = (0, 0);
+    for slot in [0, 1] {
+        let Some(bytes) = disk::read(&path.join("cursors").join(format!("{sink}.{slot}")))? else { continue };
+        found += 1;
+        match inventory::cursor_of(&bytes, MAGIC) {
+            Some((counter, cursor)) if newest.as_ref().is_none_or(|(known, _)| counter > *known) => {
+                newest = Some((counter, cursor));
+            }
+            Some(_) => {}
+            None => damaged_slots += 1,
+        }
+    }
+    let loaded = match newest {
+        Some((_, cursor)) => Loaded::Cursor(cursor),
+        None if found > 0 => Loaded::Damaged,
+        None => Loaded::New,
+    };
+    Ok(CursorStat { sink: sink.clone(), loaded, damaged_slots })
 }
 
 impl CursorFile {

@@ -39,6 +39,11 @@ impl Holes {
         missing.iter().flat_map(|range| self.told.missing(*range)).collect()
     }
 
+    /// All of them.
+    pub(crate) fn told(&self) -> &RangeSet {
+        &self.told
+    }
+
     /// Behind the last hole.
     pub(crate) fn end(&self) -> Seq {
         self.told.ranges().last().map_or(Seq::FIRST, |range| range.next)

@@ -47,6 +47,11 @@ impl Owed {
         Ok(Self { path, debts })
     }
 
+    /// What is on the note.
+    pub(crate) fn gaps(&self) -> Vec<Gap> {
+        self.debts.iter().map(|debt| debt.gap.clone()).collect()
+    }
+
     /// Behind the last position that is owed.
     pub(crate) fn end(&self) -> Seq {
         self.debts.iter().filter_map(|debt| debt.gap.range).map(|range| range.next).max().unwrap_or(Seq::FIRST)

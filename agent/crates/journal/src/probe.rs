@@ -95,6 +95,7 @@ impl Probe {
             Ok(Ok(Ok(text))) => match parse(&String::from_utf8_lossy(&text)) {
                 Parsed::Report(report) => Ok(Look::Report(report)),
                 Parsed::Refused(why) => Err(JournalError::Store { path: dir.to_owned(), source: why.into() }),
+                Parsed::NoProbe => Ok(Look::NotStarted(io::ErrorKind::Unsupported.into())),
                 Parsed::Unfinished => failed(ended.map_or_else(|error| error.to_string(), |status| status.to_string())),
                 Parsed::Damaged(why) => failed(why),
             },
@@ -107,9 +108,14 @@ enum Parsed {
     Refused(String),
     Damaged(String),
     Unfinished,
+    /// Not even the headline, which comes before anything is opened: the program is none that looks.
+    NoProbe,
 }
 
 fn parse(text: &str) -> Parsed {
+    if !text.lines().any(|line| line == HEADLINE) {
+        return Parsed::NoProbe;
+    }
     let lines = text.lines().skip_while(|line| *line != HEADLINE).skip(1);
     let mut report = Report { unreadable: 0, end: Seq(0), readable: RangeSet::new() };
     for line in lines {
@@ -183,7 +189,7 @@ mod tests {
         let Parsed::Report(report) = parse(whole) else { panic!("a whole report") };
         assert_eq!((report.unreadable, report.end, report.readable.len()), (2, Seq(90), 69));
         assert!(matches!(parse(whole.trim_end().trim_end_matches("done")), Parsed::Unfinished));
-        assert!(matches!(parse(""), Parsed::Unfinished));
+        assert!(matches!(parse(""), Parsed::NoProbe));
         assert!(matches!(parse("tidegate-probe 1\nrange x\ndone\n"), Parsed::Unfinished));
     }
 

@@ -32,7 +32,7 @@ impl Journal {
         self.shelf.rack().sealed.iter().map(|(&first, sealed)| (first, sealed.clone())).collect()
     }
 
-    fn quarantine_broken(&mut self, drained: Seq) -> Result<(), JournalError> {
+    pub(crate) fn quarantine_broken(&mut self, drained: Seq) -> Result<(), JournalError> {
         let broken: Vec<_> = self.sealed().into_iter().filter(|(_, sealed)| sealed.is_broken).collect();
         for (first, sealed) in broken {
             let lost = SeqRange::new(first.max(drained), sealed.next);
