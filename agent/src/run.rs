@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use journal::{Journal, JournalError, Reader, Settings};
+use journal::{Journal, JournalError, PROBE_LIMIT_DEFAULT, Probe, Reader, Settings};
 use model::{Event, EventKind, Record};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -73,6 +73,7 @@ impl Agent {
         let settings = Settings {
             max_bytes: config.journal.max_bytes,
             keep_delivered_ms: u64::try_from(config.journal.keep_delivered.as_millis()).unwrap_or(u64::MAX),
+            probe: Some(probe()),
             ..Settings::at(&config.journal.path)
         };
         let (journal, reader) = Journal::open(settings, clock.moment(), fastrand::u64(..))?;
@@ -133,6 +134,13 @@ impl Agent {
             Err(_) => Err(RunError::WriterEnded),
         }
     }
+}
+
+/// This program again, as `journal probe`: a generation that makes it crash is never opened in the agent.
+pub fn probe() -> Probe {
+    // The kernel's name for it: right even when an upgrade has put another file in its place.
+    let program = std::path::PathBuf::from("/proc/self/exe");
+    Probe { program, args: ["journal", "probe"].map(Into::into).to_vec(), limit: PROBE_LIMIT_DEFAULT }
 }
 
 fn health_of(config: &Config) -> Health {

@@ -5,6 +5,7 @@
 
 mod check;
 mod demo;
+mod journal;
 mod run;
 mod screen;
 mod simulate;
@@ -52,6 +53,8 @@ enum Command {
     Status,
     /// Readings and events from the journal
     Tail(tail::Args),
+    /// What is on disk: stat, export, verify, repair
+    Journal(journal::Args),
     /// A simulated instrument on a pseudo-terminal
     Simulate(simulate::Args),
 }
@@ -113,6 +116,12 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Check(args) => check::main(args, &cli.config, cli.json),
         Command::Status => status::main(&load(&cli.config)?, cli.json),
         Command::Tail(args) => tail::main(args, &load(&cli.config)?, cli.json),
+        Command::Journal(args) => {
+            if let Some(ended) = args.probe() {
+                return ended;
+            }
+            journal::main(args, &load(&cli.config)?, cli.json)
+        }
         Command::Simulate(args) => simulate::main(args, &cli.config),
     }
 }

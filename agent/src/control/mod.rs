@@ -1,9 +1,10 @@
-//! The agent answered for on the spot: a unix socket for `status` and `tail`, HTTP/1.1 so that curl can ask, too.
+//! The agent answered for on the spot: a unix socket for `status`, `tail` and `journal`, HTTP/1.1 so that curl can ask, too.
 //!
 //! On a thread and a runtime of its own: it answers when the main runtime is wedged. It reads health and journal and
 //! changes nothing. No network port is opened here, ever.
 
 pub mod client;
+pub mod journal;
 pub mod server;
 pub mod status;
 pub mod tail;

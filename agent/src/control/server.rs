@@ -1,4 +1,5 @@
-//! The socket's server: `GET /v1/status`, `GET /v1/tail?instrument=&since=&n=&follow=`.
+//! The socket's server: `GET /v1/status`, `GET /v1/tail?instrument=&since=&n=&follow=`, `GET /v1/journal/stat`,
+//! `GET /v1/journal/export?from=&to=&instrument=`, `GET /v1/journal/verify`.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -7,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::journal::{JournalError, Reader};
 use axum::body::{Body, Bytes};
 use axum::extract::{Query as Params, State};
 use axum::http::{StatusCode, header};
@@ -14,13 +16,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use futures_util::stream;
-use journal::{JournalError, Reader};
 use model::Seq;
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use super::journal::{self, Export, Verify};
 use super::status::Status;
 use super::tail::{self, Query};
 use crate::clock::Clock;
@@ -64,7 +66,13 @@ fn serve(path: &Path, answers: Answers, stop: &CancellationToken) -> io::Result<
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let served = runtime.block_on(async {
         let listener = listen(path)?;
-        let router = Router::new().route("/v1/status", get(status)).route("/v1/tail", get(tail)).with_state(answers);
+        let router = Router::new()
+            .route("/v1/status", get(status))
+            .route("/v1/tail", get(tail))
+            .route("/v1/journal/stat", get(stat))
+            .route("/v1/journal/export", get(export))
+            .route("/v1/journal/verify", get(verify))
+            .with_state(answers);
         tokio::select! {
             served = axum::serve(listener, router) => served,
             () = stop.cancelled() => Ok(()),
@@ -110,6 +118,43 @@ async fn tail(State(answers): State<Answers>, Params(query): Params<Query>) -> R
     }
     let follower = Follower { answers, query, next, first: Some(past) };
     (kind, Body::from_stream(stream::try_unfold(follower, follow))).into_response()
+}
+
+async fn stat(State(answers): State<Answers>) -> Response {
+    match journal::stat(&answers.reader) {
+        Ok(stat) => Json(stat).into_response(),
+        Err(error) => refuse(&error),
+    }
+}
+
+/// Piece by piece, as fast as the other side takes them: memory is bounded by a piece.
+async fn export(State(answers): State<Answers>, Params(export): Params<Export>) -> Response {
+    let reader = answers.reader;
+    let range = match export.range(&reader) {
+        Ok(range) => range,
+        Err(error) => return refuse(&error),
+    };
+    let pieces = stream::try_unfold((reader, export, range), |(reader, export, range)| async move {
+        if range.is_empty() {
+            return Ok::<_, JournalError>(None);
+        }
+        let (piece, rest) = export.piece(&reader, range)?;
+        // Other questions are answered between two pieces.
+        tokio::task::yield_now().await;
+        Ok(Some((Bytes::from(piece), (reader, export, rest))))
+    });
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(pieces)).into_response()
+}
+
+async fn verify(State(answers): State<Answers>) -> Response {
+    let reader = answers.reader;
+    let verify = Verify::of(&reader);
+    let pieces = stream::try_unfold((reader, verify), |(reader, mut verify)| async move {
+        let piece = verify.piece(&reader)?;
+        tokio::task::yield_now().await;
+        Ok::<_, JournalError>(piece.map(|piece| (Bytes::from(piece), (reader, verify))))
+    });
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(pieces)).into_response()
 }
 
 fn refuse(error: &JournalError) -> Response {

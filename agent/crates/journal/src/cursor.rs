@@ -75,6 +75,11 @@ impl Cursor {
         }
     }
 
+    /// Behind the last that is confirmed or named.
+    pub(crate) fn high_water(&self) -> Seq {
+        self.taken().ranges().last().map_or(Seq::FIRST, |range| range.next)
+    }
+
     fn taken(&self) -> RangeSet {
         let mut taken = self.confirmed.clone();
         self.named.iter().for_each(|batch| taken.insert(batch.range));

@@ -6,12 +6,13 @@
 
 use std::path::{Path, PathBuf};
 
-use model::SinkId;
+use model::{Seq, SinkId};
 
 use crate::codec::mirror;
 use crate::cursor::Cursor;
 use crate::disk;
 use crate::error::JournalError;
+use crate::inventory::{self, CursorStat};
 use crate::sheet::{self, Magic};
 
 const MAGIC: Magic = *b"TGCU";
@@ -35,6 +36,41 @@ pub enum Loaded {
     New,
     /// Slots, but none that reads: start from the tail and say so. That costs duplicates, and loses nothing.
     Damaged,
+}
+
+/// Behind the last position that any cursor of the journal at `path` has confirmed or named: it was given out, whatever
+/// the generations still know of it.
+pub(crate) fn high_water(path: &Path) -> Result<Seq, JournalError> {
+    let mut high = Seq::FIRST;
+    for slot in disk::entries(&path.join("cursors"))? {
+        let Some(bytes) = disk::read(&slot)? else { continue };
+        let read = sheet::open(MAGIC, &bytes).and_then(|(_, body)| mirror::get_cursor(body));
+        high = read.map_or(high, |cursor| high.max(cursor.high_water()));
+    }
+    Ok(high)
+}
+
+/// What stands on disk for `sink`; changes nothing.
+pub(crate) fn look(path: &Path, sink: &SinkId) -> Result<CursorStat, JournalError> {
+    let mut newest: Option<(u64, Cursor)> = None;
+    let (mut found, mut damaged_slots) = (0, 0);
+    for slot in [0, 1] {
+        let Some(bytes) = disk::read(&path.join("cursors").join(format!("{sink}.{slot}")))? else { continue };
+        found += 1;
+        match inventory::cursor_of(&bytes, MAGIC) {
+            Some((counter, cursor)) if newest.as_ref().is_none_or(|(known, _)| counter > *known) => {
+                newest = Some((counter, cursor));
+            }
+            Some(_) => {}
+            None => damaged_slots += 1,
+        }
+    }
+    let loaded = match newest {
+        Some((_, cursor)) => Loaded::Cursor(cursor),
+        None if found > 0 => Loaded::Damaged,
+        None => Loaded::New,
+    };
+    Ok(CursorStat { sink: sink.clone(), loaded, damaged_slots })
 }
 
 impl CursorFile {

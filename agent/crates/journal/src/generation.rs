@@ -6,9 +6,8 @@
 //! clean. sled also leaves directory entries unsynced, hence [`disk::sync_tree`] at birth, and writes pages above a
 //! quarter segment to files it never syncs, hence [`VALUE_BYTES_MAX`](crate::codec::VALUE_BYTES_MAX).
 //!
-//! Known trap: sled can panic on opening a file that was cut short under it. Release builds abort on panic, so such a
-//! file makes the agent restart; guarding against that is left to a later issue. An error is no trap: the generation
-//! goes to quarantine.
+//! Known traps: sled can panic on opening or reading a damaged file, which is why another process reads it first
+//! ([`vet`](crate::vet)); and once a page does not read, sled's iterators give the same error for ever, `len` included.
 
 use std::fs::File;
 use std::io;
@@ -22,6 +21,7 @@ use crate::chunk::Chunk;
 use crate::codec::{self, Header, crc32c, mirror};
 use crate::disk;
 use crate::error::JournalError;
+use crate::open::GENERATION_RECORDS_MAX;
 
 /// sled's default is 1 GiB. Counts page bytes, not heap.
 const CACHE_BYTES: u64 = 4 << 20;
@@ -29,6 +29,8 @@ const CACHE_BYTES: u64 = 4 << 20;
 const SEGMENT_BYTES: usize = 512 << 10;
 /// The only caller of sled's garbage collection is the thread that this drives.
 const FLUSH_EVERY_MS: u64 = 500;
+/// Positions that a search for the next page that reads passes over at most: a page has up to sixteen values.
+const RESUME_STEP_MAX: u64 = 1024;
 const SERIES_VERSION: u8 = 1;
 const SERIES_CRC_AT: usize = 1;
 const SERIES_HEADER_BYTES: usize = 5;
@@ -74,6 +76,8 @@ pub(crate) struct Generation {
     records: sled::Tree,
     series: sled::Tree,
     known: RwLock<Vec<Arc<Series>>>,
+    /// Whether every series read when it was opened.
+    is_whole: bool,
     db_file: File,
     db: sled::Db,
 }
@@ -113,17 +117,9 @@ impl Generation {
         let series = db.open_tree("series").map_err(|error| sled_fault(dir, error))?;
         let db_path = dir.join("db");
         let db_file = File::options().write(true).open(&db_path).map_err(|error| io_fault(&db_path, error))?;
-        let mut known = Vec::new();
-        for entry in &series {
-            let (key, value) = entry.map_err(|error| sled_fault(dir, error))?;
-            // Numbers are positions: behind a damaged one the rest can not be told apart from it.
-            match open_series(&key, &value).filter(|_| key_of(known.len()) == key.as_ref()) {
-                Some(series) => known.push(Arc::new(series)),
-                None => break,
-            }
-        }
+        let (known, is_whole) = read_series(&series).map_err(|error| sled_fault(dir, error))?;
         let dir = dir.to_owned();
-        Ok(Self { dir, first, records, series, known: RwLock::new(known), db_file, db })
+        Ok(Self { dir, first, records, series, known: RwLock::new(known), is_whole, db_file, db })
     }
 
     pub(crate) fn first(&self) -> Seq {
@@ -141,12 +137,12 @@ impl Generation {
 
     /// Whether every series reads. If not, numbers must not be given out again: old blocks would take the new name.
     pub(crate) fn is_whole(&self) -> bool {
-        self.series.len() == self.known.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.is_whole
     }
 
-    /// How many values there are. Counts them.
+    /// How many values there are. Counts them, to the first that does not read: sled's own `len` would never end there.
     pub(crate) fn values(&self) -> usize {
-        self.records.len()
+        self.records.iter().take_while(Result::is_ok).count()
     }
 
     /// Behind the last record, damaged or not: numbers are not given out twice.
@@ -227,25 +223,77 @@ impl Generation {
     pub(crate) fn each_value(
         &self,
         range: SeqRange,
-        mut visit: impl FnMut(Header, &[u8]) -> ControlFlow<()>,
+        visit: impl FnMut(Header, &[u8]) -> ControlFlow<()>,
     ) -> Result<(), JournalError> {
+        self.walk(range, visit).map(|_| ())
+    }
+
+    /// Calls `visit` for each value that has a part of `range` and reads, in order; says at how many places nothing
+    /// read.
+    ///
+    /// sled gives the same error for ever once a page does not read: the walk goes on behind that page.
+    pub(crate) fn walk(
+        &self,
+        range: SeqRange,
+        mut visit: impl FnMut(Header, &[u8]) -> ControlFlow<()>,
+    ) -> Result<u64, JournalError> {
+        let range = SeqRange::new(range.first, range.next.min(self.first.plus(GENERATION_RECORDS_MAX * 2)));
+        let mut unreadable = 0;
         let floor = self.records.get_lt(range.first.plus(1).0.to_be_bytes());
-        let start = match floor {
+        let mut from = match floor {
             Ok(found) => found.and_then(|(key, _)| seq_of(&key)).unwrap_or(range.first),
-            Err(error) => return self.fault(error).tolerate(),
+            Err(error) => self.fault(error).tolerate(&mut unreadable).map(|()| range.first)?,
         };
-        for entry in self.records.range(start.0.to_be_bytes()..range.next.0.to_be_bytes()) {
-            let (key, value) = match entry {
-                Ok(entry) => entry,
-                Err(error) => return self.fault(error).tolerate(),
-            };
-            let opened = seq_of(&key).and_then(|first| codec::open_value(first, &value).ok());
-            let Some((header, block)) = opened.filter(|(header, _)| header.range.next > range.first) else { continue };
-            if visit(header, block).is_break() {
-                break;
+        loop {
+            let mut is_stuck = false;
+            for entry in self.records.range(from.0.to_be_bytes()..range.next.0.to_be_bytes()) {
+                let (key, value) = match entry {
+                    Ok(entry) => entry,
+                    Err(error) => {
+                        self.fault(error).tolerate(&mut unreadable)?;
+                        is_stuck = true;
+                        break;
+                    }
+                };
+                let opened = seq_of(&key).and_then(|first| codec::open_value(first, &value).ok());
+                from = seq_of(&key).unwrap_or(from).plus(1);
+                let Some((header, block)) = opened else {
+                    unreadable += 1;
+                    continue;
+                };
+                if header.range.next > range.first && visit(header, block).is_break() {
+                    return Ok(unreadable);
+                }
+            }
+            match self.behind(SeqRange::new(from, range.next)).filter(|_| is_stuck) {
+                Some(next) => from = next,
+                None => return Ok(unreadable),
             }
         }
-        Ok(())
+    }
+
+    /// Where reading goes on behind a page that does not read: in steps that grow, then back by halves to its edge.
+    fn behind(&self, stuck: SeqRange) -> Option<Seq> {
+        let reads = |at: Seq| {
+            let mut entries = self.records.range(at.0.to_be_bytes()..stuck.next.0.to_be_bytes());
+            entries.next().is_none_or(|entry| entry.is_ok())
+        };
+        let (mut bad, mut step) = (stuck.first, 1);
+        let mut good = loop {
+            let at = bad.plus(step);
+            if at >= stuck.next {
+                return None;
+            }
+            if reads(at) {
+                break at;
+            }
+            (bad, step) = (at, (step * 2).min(RESUME_STEP_MAX));
+        };
+        while good.0 - bad.0 > 1 {
+            let middle = Seq(bad.0 + (good.0 - bad.0) / 2);
+            if reads(middle) { good = middle } else { bad = middle }
+        }
+        Some(good)
     }
 
     fn fault(&self, error: sled::Error) -> Fault {
@@ -255,10 +303,13 @@ impl Generation {
 
 impl Fault {
     /// Damage in the middle of a read is a hole like any other; what the machine refused is an error.
-    fn tolerate(self) -> Result<(), JournalError> {
+    fn tolerate(self, unreadable: &mut u64) -> Result<(), JournalError> {
         match self {
             Fault::Damaged(error) => {
-                tracing::error!(%error, "generation is damaged, the rest of it is passed over");
+                if *unreadable == 0 {
+                    tracing::error!(%error, "generation is damaged, what does not read is passed over");
+                }
+                *unreadable += 1;
                 Ok(())
             }
             Fault::Refused(error) => Err(error),
@@ -274,6 +325,24 @@ fn open_db(dir: &Path, purpose: Purpose) -> Result<sled::Db, Fault> {
         .flush_every_ms((purpose == Purpose::Write).then_some(FLUSH_EVERY_MS))
         .open()
         .map_err(|error| sled_fault(dir, error))
+}
+
+/// The series to the first that does not read, and whether that is all. Numbers are positions: behind a damaged one
+/// the rest can not be told apart from it.
+fn read_series(tree: &sled::Tree) -> sled::Result<(Vec<Arc<Series>>, bool)> {
+    let mut known = Vec::new();
+    for entry in tree {
+        let (key, value) = match entry {
+            Ok(entry) => entry,
+            Err(sled::Error::Io(error)) if is_refusal(&error) => return Err(sled::Error::Io(error)),
+            Err(_) => return Ok((known, false)),
+        };
+        match open_series(&key, &value).filter(|_| key_of(known.len()) == key.as_ref()) {
+            Some(series) => known.push(Arc::new(series)),
+            None => return Ok((known, false)),
+        }
+    }
+    Ok((known, true))
 }
 
 fn seq_of(key: &[u8]) -> Option<Seq> {

@@ -46,7 +46,7 @@ impl Journal {
     ///
     /// Only the active generation is opened; what it holds is made durable before it is visible.
     pub fn open(settings: Settings, now: Moment, epoch_bits: u64) -> Result<(Journal, Reader), JournalError> {
-        let opened = open::open(&settings.path, epoch_bits)?;
+        let opened = open::open(&settings, epoch_bits)?;
         let shelf = Arc::new(opened.shelf);
         let active = Arc::clone(&shelf.rack().active);
         let reader = Reader { shelf: Arc::clone(&shelf) };

@@ -47,6 +47,7 @@
 //! inside the commit that finds it due. Left to later issues: salvage inside a damaged generation, a guard against
 //! sled's panics on opening (release builds abort, and start anew), policies other than drop-oldest.
 
+mod audit;
 mod chunk;
 mod codec;
 mod cursor;
@@ -56,24 +57,36 @@ mod error;
 #[doc(hidden)]
 pub mod files;
 mod generation;
+mod holes;
+mod inventory;
 mod journal;
+mod newest;
 mod open;
 mod owed;
+mod probe;
+mod quarantine;
 mod reader;
+mod repair;
 mod retain;
+mod salvage;
 mod seal;
 mod sealed;
 mod series;
 mod settings;
 mod sheet;
 mod shelf;
+mod vet;
 
+pub use audit::{Audit, Finding};
 pub use chunk::{Chunk, Lost};
 pub use cursor::{Cursor, NamedBatch};
 pub use cursor_file::{CursorFile, Loaded};
 pub use error::JournalError;
+pub use inventory::{CursorStat, Inventory, SealedStat};
 pub use journal::{Journal, RECORD_BYTES_MAX};
-pub use open::open_offline;
+pub use open::{open_offline, open_offline_with};
+pub use probe::{PROBE_LIMIT_DEFAULT, Probe, answer_probe};
 pub use reader::{GenerationStat, Reader, Stat};
+pub use repair::{Repaired, repair};
 pub use sealed::SealedStore;
 pub use settings::{GENERATION_AGE_MS_DEFAULT, GENERATION_BYTES_DEFAULT, Moment, Settings};

@@ -5,15 +5,21 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use model::{Epoch, Gap, GapReason, Seq, SeqRange};
+use model::{Epoch, RangeSet, Seq, SeqRange};
 
+use crate::cursor_file;
 use crate::disk;
 use crate::error::JournalError;
 use crate::generation::{Fault, Generation, Purpose};
+use crate::holes::Holes;
+use crate::newest;
 use crate::owed::Owed;
+use crate::probe::{Probe, Report};
+use crate::quarantine::quarantine;
 use crate::reader::Reader;
-use crate::retain::quarantine;
-use crate::shelf::{Shelf, dir_of, generations_at};
+use crate::settings::Settings;
+use crate::shelf::{Ground, Shelf, dir_of, generations_at};
+use crate::vet::{Verdict, Vetting, gaps_of};
 
 /// Version of the layout of the directory. What stands inside files has versions of its own.
 const FORMAT: u32 = 1;
@@ -27,8 +33,9 @@ pub(crate) struct Opened {
     pub(crate) owed: Owed,
 }
 
-/// Opens the journal at `path` for its one writer; creates it if there is none.
-pub(crate) fn open(path: &Path, epoch_bits: u64) -> Result<Opened, JournalError> {
+/// Opens the journal at `settings.path` for its one writer; creates it if there is none.
+pub(crate) fn open(settings: &Settings, epoch_bits: u64) -> Result<Opened, JournalError> {
+    let path = settings.path.as_path();
     disk::create_dir(path)?;
     let lock_path = path.join("lock");
     let lock = File::create(&lock_path).map_err(JournalError::io("create", &lock_path))?;
@@ -41,10 +48,13 @@ pub(crate) fn open(path: &Path, epoch_bits: u64) -> Result<Opened, JournalError>
         Some(epoch) if !firsts.is_empty() => epoch,
         _ => mint_epoch(path, epoch_bits)?,
     };
-    let (active, head) = open_active(path, &mut firsts, &mut owed)?;
+    let vetting = Vetting { probe: settings.probe.clone(), is_offline: false };
+    let mut holes = Holes::load(path)?;
+    let (active, head) = open_active(path, &vetting, &mut firsts, &mut owed, &mut holes)?;
     // What survived a kill may be in the page cache alone: it becomes durable before anyone sees it.
     active.flush()?;
-    let shelf = Shelf::new(path.to_owned(), lock, epoch, &firsts, active, head)?;
+    let ground = Ground { path: path.to_owned(), lock, epoch, vetting, holes };
+    let shelf = Shelf::new(ground, &firsts, (active, head))?;
     Ok(Opened { shelf, owed })
 }
 
@@ -52,46 +62,140 @@ pub(crate) fn open(path: &Path, epoch_bits: u64) -> Result<Opened, JournalError>
 ///
 /// Finishes what a crash left half done, and changes nothing else.
 pub fn open_offline(path: impl Into<PathBuf>) -> Result<Reader, JournalError> {
+    open_offline_with(path, None)
+}
+
+/// The same, with a program that opens each generation before this process does.
+pub fn open_offline_with(path: impl Into<PathBuf>, probe: Option<Probe>) -> Result<Reader, JournalError> {
     let path = path.into();
-    let lock = match File::open(path.join("lock")) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(JournalError::NotAJournal { path }),
-        opened => opened.map_err(JournalError::io("open the lock of", &path))?,
-    };
-    let lock = disk::lock(&path, lock)?;
+    let lock = lock_offline(&path)?;
     tidy(&path)?;
     let mut firsts = generations_at(&path)?;
     let (Some(epoch), Some(first)) = (read_epoch(&path)?, firsts.pop()) else {
         return Err(JournalError::NotAJournal { path });
     };
+    let vetting = Vetting { probe, is_offline: true };
+    if let Verdict::Lost = vetting.vet(&path, first)? {
+        let why = "another process could not open it: `journal repair` saves what reads";
+        return Err(JournalError::Store { path: dir_of(&path, first), source: why.into() });
+    }
     let active = Generation::open(&dir_of(&path, first), first, Purpose::Read).map_err(Fault::into_error)?;
     let head = active.end().map_err(Fault::into_error)?;
-    Ok(Reader { shelf: Arc::new(Shelf::new(path, lock, epoch, &firsts, active, head)?) })
+    let holes = Holes::load(&path)?;
+    let ground = Ground { path, lock, epoch, vetting, holes };
+    Ok(Reader { shelf: Arc::new(Shelf::new(ground, &firsts, (active, head))?) })
+}
+
+/// Takes the lock of a journal that is there.
+pub(crate) fn lock_offline(path: &Path) -> Result<File, JournalError> {
+    let lock = match File::open(path.join("lock")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(JournalError::NotAJournal { path: path.to_owned() });
+        }
+        opened => opened.map_err(JournalError::io("open the lock of", path))?,
+    };
+    disk::lock(path, lock)
+}
+
+/// What the look at the last generation leaves to do.
+struct Setback {
+    /// Whether the generation is there, to be read as a sealed one.
+    is_kept: bool,
+    /// What reads of it.
+    readable: RangeSet,
+    /// Behind the last record that it knows of.
+    end: Seq,
 }
 
 /// Opens the last generation, or starts one. `firsts` is left with the sealed ones.
-fn open_active(path: &Path, firsts: &mut Vec<Seq>, owed: &mut Owed) -> Result<(Generation, Seq), JournalError> {
-    let mut start = Seq::FIRST;
-    if let Some(first) = firsts.pop() {
-        let dir = dir_of(path, first);
-        let opened = Generation::open(&dir, first, Purpose::Write);
-        match opened.and_then(|generation| generation.end().map(|head| (generation, head))) {
-            Ok(opened) => return Ok(opened),
-            Err(Fault::Refused(error)) => return Err(error),
-            Err(Fault::Damaged(error)) => {
-                tracing::error!(%error, "active generation does not open, goes to quarantine");
-                start = first.plus(GENERATION_RECORDS_MAX);
-                let range = Some(SeqRange::new(first, start));
-                // How many it held is not known any more: the count says none rather than a wrong number.
-                owed.owe(vec![Gap { range, count: 0, times: None, reason: GapReason::Corrupt }])?;
-                // The new one first: were both gone, numbering would begin again.
-                Generation::create(&dir_of(path, start), start).map_err(Fault::into_error)?;
-                quarantine(path, first)?;
-            }
-        }
+///
+/// Where the last one is damaged, gone, or knows less than a cursor does, numbering goes on in a new one, behind all
+/// that can have been given out.
+fn open_active(
+    path: &Path,
+    vetting: &Vetting,
+    firsts: &mut Vec<Seq>,
+    owed: &mut Owed,
+    holes: &mut Holes,
+) -> Result<(Generation, Seq), JournalError> {
+    let floor = cursor_file::high_water(path)?.max(owed.end()).max(holes.end());
+    let newest = newest::read(path)?;
+    let Some(&last) = firsts.last() else {
+        let start = newest.map_or(floor, |newest| floor.max(newest.plus(GENERATION_RECORDS_MAX)));
+        return begin(path, start);
+    };
+    let first = newest.map_or(last, |newest| newest.max(last));
+    let looked = if first > last {
+        tracing::error!(%first, "the last generation is gone");
+        Err(Setback { is_kept: false, readable: RangeSet::new(), end: first })
     } else {
-        Generation::create(&dir_of(path, start), start).map_err(Fault::into_error)?;
+        firsts.pop();
+        look(path, vetting, first, floor)?
+    };
+    let setback = match looked {
+        Ok((active, head)) => {
+            newest::note(path, first)?;
+            return Ok((active, head));
+        }
+        Err(setback) => setback,
+    };
+    let start = first.plus(GENERATION_RECORDS_MAX).max(floor);
+    let missing = holes.untold(&setback.readable.missing(SeqRange::new(first, start)));
+    owed.owe(gaps_of(&missing, setback.end.max(floor)))?;
+    holes.note(missing, firsts.first().copied().unwrap_or(first))?;
+    // The new one first: were both gone, numbering would begin again.
+    let begun = begin(path, start)?;
+    if setback.is_kept {
+        firsts.push(first);
+    } else {
+        quarantine(path, first)?;
     }
-    let active = Generation::open(&dir_of(path, start), start, Purpose::Write).map_err(Fault::into_error)?;
+    Ok(begun)
+}
+
+/// Looks at the last generation: open and ready to be written, or what to do instead.
+fn look(
+    path: &Path,
+    vetting: &Vetting,
+    first: Seq,
+    floor: Seq,
+) -> Result<Result<(Generation, Seq), Setback>, JournalError> {
+    let lost = || Setback { is_kept: false, readable: RangeSet::new(), end: first };
+    let report = match vetting.vet(path, first)? {
+        Verdict::Lost => return Ok(Err(lost())),
+        Verdict::Salvaged(Report { readable, end, .. }) => return Ok(Err(Setback { is_kept: true, readable, end })),
+        Verdict::Sound(report) => report,
+    };
+    let opened = Generation::open(&dir_of(path, first), first, Purpose::Write);
+    let (generation, end) = match opened.and_then(|generation| generation.end().map(|end| (generation, end))) {
+        Ok(opened) => opened,
+        Err(Fault::Refused(error)) => return Err(error),
+        Err(Fault::Damaged(error)) => {
+            tracing::error!(%error, "active generation does not open, goes to quarantine");
+            return Ok(Err(lost()));
+        }
+    };
+    let known = SeqRange::new(first, end);
+    let readable = report.map_or_else(|| set_of(known), |report| report.readable);
+    if end >= floor && readable.missing(known).is_empty() {
+        return Ok(Ok((generation, end)));
+    }
+    tracing::error!(%end, known = %floor, "the disk has lost records that were durable");
+    Ok(Err(Setback { is_kept: true, readable, end }))
+}
+
+fn set_of(range: SeqRange) -> RangeSet {
+    let mut set = RangeSet::new();
+    set.insert(range);
+    set
+}
+
+/// Starts a generation.
+fn begin(path: &Path, start: Seq) -> Result<(Generation, Seq), JournalError> {
+    let dir = dir_of(path, start);
+    Generation::create(&dir, start).map_err(Fault::into_error)?;
+    newest::note(path, start)?;
+    let active = Generation::open(&dir, start, Purpose::Write).map_err(Fault::into_error)?;
     Ok((active, start))
 }
 

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use model::{Event, EventKind, Gap, SeqRange};
+use model::{Event, EventKind, Gap, Seq, SeqRange};
 
 use crate::codec::mirror;
 use crate::disk;
@@ -45,6 +45,16 @@ impl Owed {
         });
         let debts = gaps.into_iter().map(Debt::new).collect();
         Ok(Self { path, debts })
+    }
+
+    /// What is on the note.
+    pub(crate) fn gaps(&self) -> Vec<Gap> {
+        self.debts.iter().map(|debt| debt.gap.clone()).collect()
+    }
+
+    /// Behind the last position that is owed.
+    pub(crate) fn end(&self) -> Seq {
+        self.debts.iter().filter_map(|debt| debt.gap.range).map(|range| range.next).max().unwrap_or(Seq::FIRST)
     }
 
     /// Notes losses, durably.

@@ -78,6 +78,16 @@ impl Reader {
         Stat { head, tail: rack.tail(), bytes: rack.bytes(), pending, generations }
     }
 
+    /// The time of the oldest and of the newest record; none where the generation does not read.
+    pub(crate) fn times(&self) -> Result<(Option<Timestamp>, Option<Timestamp>), JournalError> {
+        let span = |seq: Seq| match self.shelf.place_of(seq)? {
+            Place::Generation(generation, _) => Ok(generation.survey()?.times),
+            Place::Broken(_) | Place::Removed(_) => Ok::<_, JournalError>(None),
+        };
+        let (oldest, newest) = (span(self.tail())?, span(Seq(self.head().0.saturating_sub(1)).max(self.tail()))?);
+        Ok((oldest.map(|times| times.0), newest.map(|times| times.1)))
+    }
+
     /// Records from `within.first` on, at most `records_max` and never beyond the head.
     ///
     /// What does not read any more is named in [`Chunk::lost`] and passed over: never an error, never wrong data. An

@@ -3,34 +3,15 @@
 //!
 //! Whole directories go, so the space comes back at once and no key is ever deleted.
 
-use std::path::Path;
-
 use model::{Gap, GapReason, Seq, SeqRange};
 
 use crate::disk;
 use crate::error::JournalError;
 use crate::generation::Survey;
 use crate::journal::Journal;
+use crate::quarantine::quarantine;
 use crate::settings::Moment;
 use crate::shelf::{Sealed, dir_of};
-
-/// Damaged generations kept as evidence.
-const QUARANTINED_MAX: usize = 4;
-const QUARANTINE: &str = "quarantine";
-
-/// Puts a generation out of the way, where a person can look at it.
-pub(crate) fn quarantine(path: &Path, first: Seq) -> Result<(), JournalError> {
-    let place = path.join(QUARANTINE);
-    disk::create_dir(&place)?;
-    let held = disk::entries(&place)?;
-    for oldest in held.iter().take((held.len() + 1).saturating_sub(QUARANTINED_MAX)) {
-        disk::remove(oldest)?;
-    }
-    let dir = dir_of(path, first);
-    let target = place.join(dir.file_name().expect("a generation's directory has a name"));
-    disk::remove(&target)?;
-    disk::rename(&dir, &target)
-}
 
 impl Journal {
     /// Removes what is not to be kept any longer. All below `drained` every sink has confirmed.
@@ -38,6 +19,7 @@ impl Journal {
     /// Returns the losses that this made, and any other not yet told: append their events. They are noted on disk
     /// until an event for each is durable.
     pub fn retain(&mut self, drained: Seq, now: Moment) -> Result<Vec<Gap>, JournalError> {
+        self.owe_found(drained)?;
         self.quarantine_broken(drained)?;
         self.remove_expired(drained, now)?;
         self.keep_budget(drained)?;
@@ -50,14 +32,17 @@ impl Journal {
         self.shelf.rack().sealed.iter().map(|(&first, sealed)| (first, sealed.clone())).collect()
     }
 
-    fn quarantine_broken(&mut self, drained: Seq) -> Result<(), JournalError> {
+    pub(crate) fn quarantine_broken(&mut self, drained: Seq) -> Result<(), JournalError> {
         let broken: Vec<_> = self.sealed().into_iter().filter(|(_, sealed)| sealed.is_broken).collect();
         for (first, sealed) in broken {
             let lost = SeqRange::new(first.max(drained), sealed.next);
             let gap = Gap { range: Some(lost), count: lost.len(), times: None, reason: GapReason::Corrupt };
             self.owed.owe(if lost.is_empty() { Vec::new() } else { vec![gap] })?;
             quarantine(&self.shelf.path, first)?;
-            self.shelf.rack().forget(first);
+            let mut rack = self.shelf.rack();
+            rack.forget(first);
+            let tail = rack.tail();
+            rack.holes.note([SeqRange::new(first, sealed.next)], tail)?;
         }
         Ok(())
     }

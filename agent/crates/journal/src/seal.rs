@@ -17,6 +17,7 @@ use crate::disk;
 use crate::error::JournalError;
 use crate::generation::{Fault, Generation, Purpose};
 use crate::journal::{Journal, number_of};
+use crate::newest;
 use crate::series::Numbering;
 use crate::settings::Moment;
 use crate::shelf::dir_of;
@@ -32,6 +33,7 @@ pub(crate) fn seal(journal: &mut Journal, now: Moment) -> Result<(), JournalErro
     let first = journal.shelf.head();
     let dir = dir_of(&path, first);
     Generation::create(&dir, first).map_err(Fault::into_error)?;
+    newest::note(&path, first)?;
     let next = Generation::open(&dir, first, Purpose::Write).map_err(Fault::into_error)?;
     let bytes = disk::bytes_of(&dir)?;
     let sealed_bytes = disk::bytes_of(journal.active.dir())?;
@@ -79,7 +81,7 @@ fn repack(journal: &Journal, before: Arc<Generation>, next: Seq) -> Result<(), J
 fn fill(dir: &Path, from: &Generation, next: Seq) -> Result<bool, JournalError> {
     let generation = Generation::make(dir, from.first()).map_err(Fault::into_error)?;
     let known = from.known();
-    let mut writer = Filling { generation: &generation, numbering: Numbering::default(), encoder: Encoder::default() };
+    let mut writer = Filling::of(&generation);
     let mut at = from.first();
     let mut pending: Vec<Pending> = Vec::new();
     let mut outcome = Ok(());
@@ -100,15 +102,20 @@ fn fill(dir: &Path, from: &Generation, next: Seq) -> Result<bool, JournalError> 
     Ok(at == next)
 }
 
-struct Filling<'a> {
+/// Writes records into a new generation, in full blocks.
+pub(crate) struct Filling<'a> {
     generation: &'a Generation,
     numbering: Numbering,
     encoder: Encoder,
 }
 
-impl Filling<'_> {
+impl<'a> Filling<'a> {
+    pub(crate) fn of(generation: &'a Generation) -> Self {
+        Self { generation, numbering: Numbering::default(), encoder: Encoder::default() }
+    }
+
     /// Stores `pending`, the first of which is `at`, and moves `at` behind them.
-    fn write(&mut self, at: &mut Seq, pending: &mut Vec<Pending>) -> Result<(), JournalError> {
+    pub(crate) fn write(&mut self, at: &mut Seq, pending: &mut Vec<Pending>) -> Result<(), JournalError> {
         let (generation, numbering) = (self.generation, &mut self.numbering);
         let number = |series: &Arc<model::Series>| number_of(series, numbering, generation);
         self.encoder.encode(*at, pending, number, |range, value| generation.insert(range.first, value))?;

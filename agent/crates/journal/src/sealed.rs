@@ -7,6 +7,7 @@ use model::{SeqRange, SinkId};
 
 use crate::disk;
 use crate::error::JournalError;
+use crate::inventory::SealedStat;
 use crate::sheet::{self, Magic};
 
 const MAGIC: Magic = *b"TGSB";
@@ -16,6 +17,23 @@ const MAGIC: Magic = *b"TGSB";
 pub struct SealedStore {
     dir: PathBuf,
     bytes_max: u64,
+}
+
+/// What stands on disk of every sink; changes nothing.
+pub(crate) fn stats(path: &Path) -> Result<Vec<SealedStat>, JournalError> {
+    let mut stats = Vec::new();
+    for dir in disk::entries(&path.join("sealed"))? {
+        let sink = dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let mut stat = SealedStat { sink, batches: 0, damaged: 0, bytes: disk::bytes_of(&dir)? };
+        for batch in disk::entries(&dir)?.iter().filter(|entry| entry.extension().is_none()) {
+            // Removed while we looked: delivered.
+            let Some(bytes) = disk::read(batch)? else { continue };
+            stat.batches += 1;
+            stat.damaged += usize::from(sheet::open(MAGIC, &bytes).is_err());
+        }
+        stats.push(stat);
+    }
+    Ok(stats)
 }
 
 impl SealedStore {

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use model::Timestamp;
 
+use crate::probe::Probe;
+
 /// Bytes after which a generation is sealed, unless told otherwise: what a start reads at most.
 pub const GENERATION_BYTES_DEFAULT: u64 = 8 << 20;
 /// Age at which a generation is sealed, unless told otherwise.
@@ -31,6 +33,9 @@ pub struct Settings {
     pub max_bytes: u64,
     /// How long records are kept that every sink has confirmed, by the wall clock.
     pub keep_delivered_ms: u64,
+    /// The program that opens a generation before this process does. Without one they are opened directly, and a
+    /// damaged file may end the process.
+    pub probe: Option<Probe>,
 }
 
 impl Settings {
@@ -42,6 +47,7 @@ impl Settings {
             generation_age_ms: GENERATION_AGE_MS_DEFAULT,
             max_bytes: MAX_BYTES_DEFAULT,
             keep_delivered_ms: KEEP_DELIVERED_MS_DEFAULT,
+            probe: None,
         }
     }
 

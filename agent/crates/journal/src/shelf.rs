@@ -15,6 +15,8 @@ use model::{Epoch, Seq, SeqRange};
 use crate::disk;
 use crate::error::JournalError;
 use crate::generation::{Fault, Generation, Purpose, Survey};
+use crate::holes::Holes;
+use crate::vet::{Verdict, Vetting};
 
 /// Two: one that a sink drains and one that a second, later sink does.
 const SEALED_OPEN_MAX: usize = 2;
@@ -30,6 +32,8 @@ pub(crate) struct Sealed {
     pub(crate) survey: Option<Survey>,
     /// It did not open: the writer will put it into quarantine.
     pub(crate) is_broken: bool,
+    /// It was made by this process, or another one has read it all.
+    is_vetted: bool,
     handle: Weak<Generation>,
 }
 
@@ -39,6 +43,11 @@ pub(crate) struct Rack {
     pub(crate) sealed: BTreeMap<Seq, Sealed>,
     pub(crate) active: Arc<Generation>,
     pub(crate) active_bytes: u64,
+    /// Missing positions that the writer has yet to owe.
+    pub(crate) found: Vec<SeqRange>,
+    /// Missing positions that were told.
+    pub(crate) holes: Holes,
+    vetting: Vetting,
     /// Sealed generations held open, the one last asked for at the end.
     recent: Vec<Arc<Generation>>,
 }
@@ -66,6 +75,15 @@ pub(crate) struct Shelf {
     _lock: File,
 }
 
+/// What a shelf stands on.
+pub(crate) struct Ground {
+    pub(crate) path: PathBuf,
+    pub(crate) lock: File,
+    pub(crate) epoch: Epoch,
+    pub(crate) vetting: Vetting,
+    pub(crate) holes: Holes,
+}
+
 /// The directory of the generation that starts at `first`.
 pub(crate) fn dir_of(path: &Path, first: Seq) -> PathBuf {
     path.join(format!("g{:020}", first.0))
@@ -83,12 +101,9 @@ pub(crate) fn generations_at(path: &Path) -> Result<Vec<Seq>, JournalError> {
 impl Shelf {
     /// Lists the sealed generations `firsts`, behind which `active` stands, whose records end at `head`.
     pub(crate) fn new(
-        path: PathBuf,
-        lock: File,
-        epoch: Epoch,
+        Ground { path, lock, epoch, vetting, holes }: Ground,
         firsts: &[Seq],
-        active: Generation,
-        head: Seq,
+        (active, head): (Generation, Seq),
     ) -> Result<Self, JournalError> {
         let nexts = firsts.iter().skip(1).chain([active.first()].iter()).copied().collect::<Vec<_>>();
         let mut sealed = BTreeMap::new();
@@ -96,7 +111,8 @@ impl Shelf {
             sealed.insert(first, Sealed::new(next, disk::bytes_of(&dir_of(&path, first))?));
         }
         let active_bytes = disk::bytes_of(active.dir())?;
-        let rack = Rack { sealed, active: Arc::new(active), active_bytes, recent: Vec::new() };
+        let active = Arc::new(active);
+        let rack = Rack { sealed, active, active_bytes, found: Vec::new(), holes, vetting, recent: Vec::new() };
         let (head, pending) = (AtomicU64::new(head.0), AtomicU64::new(0));
         Ok(Self { path, epoch, head, pending, rack: Mutex::new(rack), _lock: lock })
     }
@@ -146,7 +162,7 @@ impl Shelf {
 
 impl Sealed {
     pub(crate) fn new(next: Seq, bytes: u64) -> Self {
-        Self { next, bytes, survey: None, is_broken: false, handle: Weak::new() }
+        Self { next, bytes, survey: None, is_broken: false, is_vetted: false, handle: Weak::new() }
     }
 }
 
@@ -161,8 +177,31 @@ impl Rack {
         self.sealed.values().map(|sealed| sealed.bytes).sum::<u64>() + self.active_bytes
     }
 
+    /// Has a sealed generation looked at by a process of its own, once. What it takes is held up by that: a tenth of
+    /// a second, ten at most; then the generation is given up.
+    fn vet(&mut self, path: &Path, first: Seq) -> Result<(), JournalError> {
+        let sealed = self.sealed.get_mut(&first).expect("asked for a listed one, under the lock");
+        if sealed.is_vetted || sealed.is_broken || sealed.handle.strong_count() > 0 {
+            return Ok(());
+        }
+        let verdict = self.vetting.vet(path, first)?;
+        sealed.is_vetted = true;
+        let range = SeqRange::new(first, sealed.next);
+        match verdict {
+            Verdict::Lost => sealed.is_broken = true,
+            Verdict::Sound(None) => {}
+            Verdict::Sound(Some(report)) => self.found.extend(self.holes.untold(&report.readable.missing(range))),
+            Verdict::Salvaged(report) => {
+                sealed.bytes = disk::bytes_of(&dir_of(path, first))?;
+                self.found.extend(self.holes.untold(&report.readable.missing(range)));
+            }
+        }
+        Ok(())
+    }
+
     /// Opens a sealed generation; `None` if it is damaged, which is noted.
     pub(crate) fn open(&mut self, path: &Path, first: Seq) -> Result<Option<Arc<Generation>>, JournalError> {
+        self.vet(path, first)?;
         let sealed = self.sealed.get_mut(&first).expect("asked for a listed one, under the lock");
         if sealed.is_broken {
             return Ok(None);
@@ -204,6 +243,7 @@ impl Rack {
         let before = std::mem::replace(&mut self.active, Arc::new(next));
         let mut sealed = Sealed::new(self.active.first(), self.active_bytes);
         sealed.handle = Arc::downgrade(&before);
+        sealed.is_vetted = true;
         self.sealed.insert(before.first(), sealed);
         self.active_bytes = next_bytes;
     }
@@ -220,6 +260,7 @@ impl Rack {
         if let Some(sealed) = self.sealed.get_mut(&first) {
             sealed.handle = Weak::new();
             sealed.bytes = bytes;
+            sealed.is_vetted = true;
         }
     }
 
