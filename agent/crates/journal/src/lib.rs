@@ -24,7 +24,9 @@
 //! <path>/cursors/<sink>.0, .1        two slots, written in turn
 //! <path>/sealed/<sink>/<first>-<next>    bytes of batches that were named
 //! <path>/gaps                        losses that no durable event tells yet
-//! <path>/quarantine/                 at most 4 generations that did not open
+//! <path>/holes                       positions that are missing and were told
+//! <path>/newest                      the first number of the newest generation
+//! <path>/quarantine/                 at most 4 damaged generations, as evidence
 //! ```
 //!
 //! The bytes are drawn in `docs/FORMAT.md`.
@@ -37,15 +39,20 @@
 //!    back if not.
 //! 2. The last generation is opened, and no other: a start costs the same after a month offline. sled drops a torn
 //!    tail. What a kill left in the page cache alone is synced before anyone sees it.
-//! 3. The head is behind the last record. It is never taken from a clock.
-//! 4. If the last generation does not open, it goes to quarantine, numbering goes on 2^24 further, and a gap is owed. A
-//!    sealed one is found out when it is first read: the range is named lost to the reader, the rest goes on.
-//! 5. Gaps still on the note are given out again by [`Journal::owed_gaps`].
+//! 3. Before that, and before a sealed one is first read, another process opens it and reads all of it (`Settings::probe`),
+//!    because sled can panic or hang on damaged files. Damaged: what reads is copied into a fresh generation by that
+//!    other process, block by block by our own checksums, and the original goes to quarantine. Where sled refuses, the
+//!    same is tried with a copy without its snapshot. Nothing reads: the whole range is lost by name.
+//! 4. The head is behind the last record, and never below what a cursor, an owed gap or the note of the newest
+//!    generation knows. It is never taken from a clock. If the last generation was damaged, is gone or ends below that,
+//!    it is sealed as it is, numbering goes on in a new one 2^24 further, and a gap is owed for all between.
+//! 5. What is missing and was told stands on the note `holes`, so that it is told once. Gaps still on the note `gaps` are
+//!    given out again by [`Journal::owed_gaps`].
 //!
 //! What is deliberately absent: a retry of a failed flush (the kernel reports a lost page once), deletion of keys (a
 //! directory goes as a whole, and its space with it), a background thread of ours. Sealing, with its repack, happens
-//! inside the commit that finds it due. Left to later issues: salvage inside a damaged generation, a guard against
-//! sled's panics on opening (release builds abort, and start anew), policies other than drop-oldest.
+//! inside the commit that finds it due. Left to later issues: carving values out of a log that sled cuts short at its first
+//! damaged message, policies other than drop-oldest.
 
 mod audit;
 mod chunk;

@@ -223,7 +223,8 @@ fn read_epoch(path: &Path) -> Result<Option<Epoch>, JournalError> {
     let Some(bytes) = disk::read(&path.join("epoch"))? else { return Ok(None) };
     let text = String::from_utf8_lossy(&bytes);
     let mut words = text.split_whitespace();
-    if words.next() != Some("tidegate-journal") {
+    // Without its last line end it was cut short: half an epoch is another one.
+    if words.next() != Some("tidegate-journal") || !text.ends_with('\n') {
         return Ok(None);
     }
     let format = words.next().unwrap_or_default();
