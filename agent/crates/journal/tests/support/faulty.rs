@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 use journal::files::{Files, System};
 
+use crate::support::{copy_tree, entries};
+
 /// The kinds of calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
@@ -252,26 +254,6 @@ impl Files for Faulty {
     }
 }
 
-fn entries(path: &Path) -> Vec<PathBuf> {
-    let listing = fs::read_dir(path).expect("a directory");
-    listing.map(|entry| entry.expect("an entry").path()).collect()
-}
-
 fn erase(path: &Path) {
     if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.expect("erases");
-}
-
-/// Copies a file or a directory. What sled's thread removes meanwhile is left out, as a cut would.
-pub fn copy_tree(from: &Path, to: &Path) {
-    if !from.is_dir() {
-        match fs::copy(from, to) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            copied => assert!(copied.is_ok(), "copies {}", from.display()),
-        }
-        return;
-    }
-    fs::create_dir_all(to).expect("makes");
-    for entry in entries(from) {
-        copy_tree(&entry, &to.join(entry.file_name().expect("a name")));
-    }
 }
