@@ -14,7 +14,7 @@ use crate::disk;
 use crate::error::JournalError;
 use crate::sheet::{self, Magic};
 
-const MAGIC: Magic = *b"TGCU";
+pub(crate) const MAGIC: Magic = *b"TGCU";
 
 /// The two slots of one sink.
 #[derive(Debug)]

@@ -55,6 +55,8 @@ mod disk;
 mod error;
 #[doc(hidden)]
 pub mod files;
+#[doc(hidden)]
+pub mod fuzzing;
 mod generation;
 mod journal;
 mod open;

@@ -9,7 +9,7 @@ use crate::disk;
 use crate::error::JournalError;
 use crate::sheet::{self, Magic};
 
-const MAGIC: Magic = *b"TGSB";
+pub(crate) const MAGIC: Magic = *b"TGSB";
 
 /// The sealed batches of one sink.
 #[derive(Debug)]
