@@ -32,8 +32,8 @@ pub(crate) const VALUE_BYTES_MAX: usize = 7 * 1024;
 pub(crate) const BLOCK_RECORDS_MAX: usize = 4096;
 
 const VERSION: u8 = 1;
-const COLUMNS: u8 = 1;
-const ROWS: u8 = 2;
+pub(crate) const COLUMNS: u8 = 1;
+pub(crate) const ROWS: u8 = 2;
 const CRC_AT: usize = 6;
 /// Bytes before the block.
 pub(crate) const HEADER_BYTES: usize = 34;
@@ -53,7 +53,7 @@ pub(crate) fn crc32c(pieces: &[&[u8]]) -> u32 {
 /// What a value says about itself, with its checksum already verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Header {
-    codec: u8,
+    pub(crate) codec: u8,
     pub(crate) range: SeqRange,
     pub(crate) boot: BootId,
     pub(crate) times: (Timestamp, Timestamp),

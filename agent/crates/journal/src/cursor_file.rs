@@ -15,7 +15,7 @@ use crate::error::JournalError;
 use crate::inventory::{self, CursorStat};
 use crate::sheet::{self, Magic};
 
-const MAGIC: Magic = *b"TGCU";
+pub(crate) const MAGIC: Magic = *b"TGCU";
 
 /// The two slots of one sink.
 #[derive(Debug)]

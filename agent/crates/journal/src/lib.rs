@@ -35,7 +35,7 @@
 //!
 //! There is no clean shutdown: a kill, a panic and a power cut leave the same, and [`Journal::open`] is all there is.
 //!
-//! 1. Whatever ends in `.tmp` was never finished and goes; `.old` goes if what was to replace it is there, and is put
+//! 1. Whatever ends in `.tmp` was never finished, or was to go, and goes; `.old` goes if what was to replace it is there, and is put
 //!    back if not.
 //! 2. The last generation is opened, and no other: a start costs the same after a month offline. sled drops a torn
 //!    tail. What a kill left in the page cache alone is synced before anyone sees it.
@@ -63,6 +63,8 @@ mod disk;
 mod error;
 #[doc(hidden)]
 pub mod files;
+#[doc(hidden)]
+pub mod fuzzing;
 mod generation;
 mod holes;
 mod inventory;

@@ -12,7 +12,7 @@ use crate::disk;
 use crate::error::JournalError;
 use crate::sheet::{self, Magic};
 
-const MAGIC: Magic = *b"TGGA";
+pub(crate) const MAGIC: Magic = *b"TGGA";
 /// More debts than this are told as fewer, wider gaps: the note stays below 64 KiB.
 const DEBTS_MAX: usize = 1024;
 

@@ -10,7 +10,7 @@ use crate::error::JournalError;
 use crate::inventory::SealedStat;
 use crate::sheet::{self, Magic};
 
-const MAGIC: Magic = *b"TGSB";
+pub(crate) const MAGIC: Magic = *b"TGSB";
 
 /// The sealed batches of one sink.
 #[derive(Debug)]

@@ -8,7 +8,9 @@ use crate::codec::crc32c;
 use crate::codec::varint::{Damaged, Input};
 
 const VERSION: u8 = 1;
-const CRC_BYTES: usize = 4;
+/// Magic, version and counter.
+pub(crate) const HEADER_BYTES: usize = 4 + 1 + 8;
+pub(crate) const CRC_BYTES: usize = 4;
 
 /// What kind of sheet: a file under the wrong name is not taken for another kind.
 pub(crate) type Magic = [u8; 4];
@@ -34,5 +36,5 @@ pub(crate) fn open(magic: Magic, bytes: &[u8]) -> Result<(u64, &[u8]), Damaged> 
     if found != magic || version != VERSION || crc32c(&[covered]).to_be_bytes() != crc {
         return Err(Damaged);
     }
-    Ok((counter, &covered[magic.len() + 1 + 8..]))
+    Ok((counter, &covered[HEADER_BYTES..]))
 }

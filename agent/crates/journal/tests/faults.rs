@@ -14,7 +14,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use faulty::{Call, Faulty, Plan, copy_tree};
+use faulty::{Call, Faulty, Plan};
 use journal::files::with_files;
 use journal::{Cursor, CursorFile, Journal, JournalError, Loaded, NamedBatch, Reader, SealedStore, Settings};
 use model::{BootId, Record, Seq, SeqRange, Series, SinkId};
@@ -255,6 +255,8 @@ fn assert_kept(settings: &Settings, promised: &Promised, at: &str) {
     let leftovers: Vec<_> =
         leftovers.filter(|path| path.extension().is_some_and(|ext| ext == "tmp" || ext == "old")).collect();
     assert_eq!(leftovers, Vec::<std::path::PathBuf>::new(), "{at}: left behind");
+    let quarantined = fs::read_dir(settings.path.join("quarantine")).map_or(0, Iterator::count);
+    assert!(quarantined <= 1, "{at}: a generation that was to go, or to come, was taken for a damaged one");
     let next = put(&mut journal, 20_000, vec![event(99)]);
     assert!(next.first >= head, "{at}: numbers are not given out twice");
 }

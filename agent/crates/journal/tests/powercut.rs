@@ -285,7 +285,8 @@ fn write(path: &Path, round: u64, is_sabotaged: bool) -> Result<(), JournalError
             say(&format!("SEALED {} {}", range.first, range.next));
             batches.push_back(range);
         }
-        if let Some(range) = batches.pop_front_if(|_| n % 5 == 0 && n > 5 * u64::try_from(SEALED_BATCHES).unwrap_or(0)) {
+        if let Some(range) = batches.pop_front_if(|_| n % 5 == 0 && n > 5 * u64::try_from(SEALED_BATCHES).unwrap_or(0))
+        {
             say(&format!("REMOVE {} {}", range.first, range.next));
             store.remove(range)?;
         }

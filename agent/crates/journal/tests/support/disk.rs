@@ -62,7 +62,9 @@ impl Drop for Disk {
 }
 
 fn run(command: &mut Command) -> io::Result<String> {
-    let output = command.output()?;
+    // Some systems keep these programs out of a user's path.
+    let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
+    let output = command.env("PATH", path).output()?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use journal::{Journal, Moment, Reader, Settings};
@@ -139,4 +139,25 @@ pub fn generation_dirs(path: &Path) -> Vec<std::path::PathBuf> {
         .collect();
     dirs.sort();
     dirs
+}
+
+/// What stands in a directory.
+pub fn entries(path: &Path) -> Vec<PathBuf> {
+    let listing = std::fs::read_dir(path).expect("a directory");
+    listing.map(|entry| entry.expect("an entry").path()).collect()
+}
+
+/// Copies a file or a directory. What sled's thread removes meanwhile is left out, as a cut would.
+pub fn copy_tree(from: &Path, to: &Path) {
+    if !from.is_dir() {
+        match std::fs::copy(from, to) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            copied => assert!(copied.is_ok(), "copies {}", from.display()),
+        }
+        return;
+    }
+    std::fs::create_dir_all(to).expect("makes");
+    for entry in entries(from) {
+        copy_tree(&entry, &to.join(entry.file_name().expect("a name")));
+    }
 }
