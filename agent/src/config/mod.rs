@@ -20,7 +20,7 @@ mod value;
 pub use bus::BusConfig;
 pub use device::{DeviceConfig, LocalConfig};
 pub use instrument::{InstrumentConfig, QuantityConfig};
-pub use journal::JournalConfig;
+pub use journal::{JournalConfig, SinkBytes};
 pub use layers::{Layers, load};
 pub use problem::{ConfigError, Located};
 pub use profile::{PROFILE, Simulated, simulated};

@@ -11,8 +11,9 @@
 //! | a record | has at most 4 KiB of text; a gap stands in place of a larger one |
 //! | a generation | is sealed at 8 MiB, 1 h or 2^24 records; 1 active and at most 2 sealed ones are open |
 //! | sled's cache | 4 MiB a generation; sled's types do not cross this crate's edge |
-//! | the budget | `max_bytes` of blocks on disk, overrun by at most a generation and 16 commits |
+//! | the budget | `max_bytes` of blocks on disk for all below `<path>`, at any instant: room is made before a step of a commit |
 //! | a loss | is noted on disk before the records go, and owed until its event is durable |
+//! | thinning | costs detail before it costs days: `thin.rs` says what stands for what |
 //!
 //! # Layout
 //!
@@ -45,8 +46,9 @@
 //! What is deliberately absent: a retry of a failed flush (the kernel reports a lost page once), deletion of keys (a
 //! directory goes as a whole, and its space with it), a background thread of ours. Sealing, with its repack, happens
 //! inside the commit that finds it due. Left to later issues: salvage inside a damaged generation, a guard against
-//! sled's panics on opening (release builds abort, and start anew), policies other than drop-oldest.
+//! sled's panics on opening (release builds abort, and start anew), nothing else.
 
+mod budget;
 mod chunk;
 mod codec;
 mod cursor;
@@ -65,13 +67,16 @@ mod series;
 mod settings;
 mod sheet;
 mod shelf;
+mod slot;
+mod space;
+mod thin;
 
 pub use chunk::{Chunk, Lost};
 pub use cursor::{Cursor, NamedBatch};
 pub use cursor_file::{CursorFile, Loaded};
 pub use error::JournalError;
 pub use journal::{Journal, RECORD_BYTES_MAX};
-pub use open::open_offline;
+pub use open::{epoch_at, open_offline};
 pub use reader::{GenerationStat, Reader, Stat};
 pub use sealed::SealedStore;
-pub use settings::{GENERATION_AGE_MS_DEFAULT, GENERATION_BYTES_DEFAULT, Moment, Settings};
+pub use settings::{GENERATION_AGE_MS_DEFAULT, GENERATION_BYTES_DEFAULT, Moment, Settings, WhenFull};

@@ -14,6 +14,7 @@ use crate::owed::Owed;
 use crate::reader::Reader;
 use crate::retain::quarantine;
 use crate::shelf::{Shelf, dir_of, generations_at};
+use crate::space::{check_path, forget_cache};
 
 /// Version of the layout of the directory. What stands inside files has versions of its own.
 const FORMAT: u32 = 1;
@@ -33,6 +34,8 @@ pub(crate) fn open(path: &Path, epoch_bits: u64) -> Result<Opened, JournalError>
     let lock_path = path.join("lock");
     let lock = File::create(&lock_path).map_err(JournalError::io("create", &lock_path))?;
     let lock = disk::lock(path, lock)?;
+    check_path(path)?;
+    forget_cache(path);
     tidy(path)?;
     let mut owed = Owed::load(path)?;
     let mut firsts = generations_at(path)?;
@@ -65,7 +68,7 @@ pub fn open_offline(path: impl Into<PathBuf>) -> Result<Reader, JournalError> {
     };
     let active = Generation::open(&dir_of(&path, first), first, Purpose::Read).map_err(Fault::into_error)?;
     let head = active.end().map_err(Fault::into_error)?;
-    Ok(Reader { shelf: Arc::new(Shelf::new(path, lock, epoch, &firsts, active, head)?) })
+    Ok(Reader::of(Arc::new(Shelf::new(path, lock, epoch, &firsts, active, head)?)))
 }
 
 /// Opens the last generation, or starts one. `firsts` is left with the sealed ones.
@@ -112,6 +115,11 @@ fn tidy(path: &Path) -> Result<(), JournalError> {
         }
     }
     Ok(())
+}
+
+/// The epoch of the journal at `path`; `None` if there is no journal.
+pub fn epoch_at(path: &Path) -> Result<Option<Epoch>, JournalError> {
+    read_epoch(path)
 }
 
 /// The epoch file: `tidegate-journal <format> <epoch>`. `None` if it is missing or says nothing.
