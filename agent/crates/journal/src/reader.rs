@@ -126,7 +126,8 @@ impl Reader {
     /// was set back, it is the first such position behind the last generation that lies wholly before `at`.
     pub fn find_time(&self, at: Timestamp) -> Result<Seq, JournalError> {
         let shelf = self.slot.open()?;
-        let mut starts: Vec<Seq> = stat_of(&shelf).generations.iter().map(|generation| generation.range.first).collect();
+        let mut starts: Vec<Seq> =
+            stat_of(&shelf).generations.iter().map(|generation| generation.range.first).collect();
         let mut from = starts.len();
         while from > 0 && reaches(&shelf, starts[from - 1], at)? {
             from -= 1;

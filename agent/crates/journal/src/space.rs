@@ -45,8 +45,7 @@ pub(crate) fn check_path(path: &Path) -> Result<(), JournalError> {
 
 /// Whether `wanted` bytes can be written without using up what must stay free.
 pub(crate) fn is_room_for(path: &Path, wanted: u64) -> bool {
-    statvfs(path)
-        .is_ok_and(|stat| stat.f_bavail.saturating_mul(stat.f_frsize) >= wanted.saturating_add(FREE_BYTES_MIN))
+    statvfs(path).is_ok_and(|stat| stat.f_bavail.saturating_mul(stat.f_frsize) >= wanted.saturating_add(FREE_BYTES_MIN))
 }
 
 /// Lets go of what the kernel keeps in memory of the last generation of the journal at `path`.

@@ -23,8 +23,8 @@ use std::sync::Arc;
 
 use model::{Gap, GapReason, Quality, Reading, Record, Seq, SeqRange, Series, Stamp, Timestamp, Value};
 
-use crate::codec::encoder::{Encoder, Pending};
 use crate::codec;
+use crate::codec::encoder::{Encoder, Pending};
 use crate::disk;
 use crate::error::JournalError;
 use crate::generation::{Fault, Generation};
@@ -57,14 +57,16 @@ impl Journal {
     pub(crate) fn thin_oldest(&mut self) -> Result<bool, JournalError> {
         loop {
             let rack = self.shelf.rack();
-            let least = rack.sealed.iter().filter(|(_, sealed)| !sealed.is_broken).min_by_key(|(_, sealed)| sealed.level);
+            let least =
+                rack.sealed.iter().filter(|(_, sealed)| !sealed.is_broken).min_by_key(|(_, sealed)| sealed.level);
             let Some((&first, sealed)) = least else { return Ok(false) };
             let (level, bytes) = (sealed.level, sealed.bytes);
             let Some(&window) = WINDOWS.get(usize::from(level)) else { return Ok(false) };
             let range = SeqRange::new(first, sealed.next);
             let before = rack.sealed.range(..first).next_back().filter(|(_, sealed)| sealed.level == level + 1);
             let before = before.filter(|(_, sealed)| sealed.next == first && !sealed.is_broken);
-            let before = before.filter(|(_, sealed)| sealed.bytes < self.settings.seal_bytes()).map(|(&first, _)| first);
+            let before =
+                before.filter(|(_, sealed)| sealed.bytes < self.settings.seal_bytes()).map(|(&first, _)| first);
             drop(rack);
             let is_smaller = self.thin(range, before, window)?;
             if let Some(sealed) = self.shelf.rack().sealed.get_mut(&first) {
@@ -132,7 +134,8 @@ impl Journal {
             source.each_value(SeqRange::new(first, next), |header, block| {
                 let Ok(records) = codec::open_block(&header, block, &known) else { return ControlFlow::Continue(()) };
                 for (seq, record) in (header.range.first.0..).map(Seq).zip(records) {
-                    outcome = if seq < next { thinner.take(seq, Pending { boot: header.boot, record }) } else { Ok(()) };
+                    outcome =
+                        if seq < next { thinner.take(seq, Pending { boot: header.boot, record }) } else { Ok(()) };
                     if outcome.is_err() {
                         return ControlFlow::Break(());
                     }
@@ -152,8 +155,8 @@ impl Journal {
     }
 }
 
-/// One of sled's segments: what it may add between two looks.
-const COPY_SLACK_BYTES: u64 = 512 << 10;
+/// Two of sled's segments: what it may add between two looks.
+const COPY_SLACK_BYTES: u64 = 1 << 20;
 
 /// What thinning took away.
 #[derive(Debug, Clone, Copy)]

@@ -207,7 +207,7 @@ impl<S: Sink> Runner<S> {
                 Err(error) => Err(error),
             };
             match acted {
-                Ok(()) => self.note_disk(None),
+                Ok(()) => {}
                 Err(error) if error.is_disk() => {
                     self.note_disk(Some(&error));
                     // Also at the end, whose limit is longer.
@@ -226,15 +226,18 @@ impl<S: Sink> Runner<S> {
 
     async fn act(&mut self, action: Action) -> Result<(), JournalError> {
         match action {
-            Action::Take(outcome) => self.take(outcome),
-            Action::Start(range) => self.start(range).await,
-            Action::Store => self.store(),
+            Action::Take(outcome) => self.take(outcome)?,
+            Action::Start(range) => self.start(range).await?,
+            Action::Store => self.store()?,
             Action::Tend => {
                 self.tend(false).await;
-                Ok(())
+                return Ok(());
             }
-            Action::Look | Action::End => Ok(()),
+            Action::Look | Action::End => return Ok(()),
         }
+        // Only what went to the disk says that it is back.
+        self.note_disk(None);
+        Ok(())
     }
 
     /// Says once that the local disk is waited for, and once that it is back.

@@ -114,12 +114,7 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
-fn plan<S: Sink>(
-    sink: &Arc<S>,
-    reader: &Reader,
-    range: SeqRange,
-    bytes_max: usize,
-) -> Result<Plan, JournalError> {
+fn plan<S: Sink>(sink: &Arc<S>, reader: &Reader, range: SeqRange, bytes_max: usize) -> Result<Plan, JournalError> {
     let mut limits = sink.limits();
     limits.bytes_max = limits.bytes_max.min(bytes_max);
     let (mut records, next, lost) = read(reader, range, limits.records_max)?;
