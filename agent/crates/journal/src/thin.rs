@@ -41,8 +41,8 @@ const THINNED: &str = "thinned";
 const STATISTIC: &str = "statistic";
 /// Records of a window held in memory; a window with more is cut in two.
 const WINDOW_RECORDS_MAX: usize = 8_192;
-/// Windows between two looks at how large the copy has become.
-const WINDOWS_PER_LOOK: u32 = 64;
+/// Values between two looks at how large the copy has become.
+const VALUES_PER_LOOK: u32 = 64;
 
 /// How far the generation at `dir` was thinned: 0 not at all.
 pub(crate) fn level_at(dir: &Path) -> Result<u8, JournalError> {
@@ -125,33 +125,21 @@ impl Journal {
         let generation = Generation::make(copy, first).map_err(Fault::into_error)?;
         let writer = Filling { generation: &generation, numbering: Numbering::default(), encoder: Encoder::default() };
         let mut thinner = Thinner::new(writer, window, self.drained);
-        let mut looks = 0;
         for first in before.into_iter().chain([range.first]) {
-            let Some(source) = self.shelf.rack().open(&self.shelf.path, first)? else { return Ok(None) };
+            let mut rack = self.shelf.rack();
+            let is_thinned = rack.sealed.get(&first).is_some_and(|sealed| sealed.is_thinned);
+            let Some(source) = rack.open(&self.shelf.path, first)? else { return Ok(None) };
+            drop(rack);
             let next = if first == range.first { range.next } else { range.first };
-            let known = source.known();
-            let mut outcome = Ok(());
-            source.each_value(SeqRange::new(first, next), |header, block| {
-                let Ok(records) = codec::open_block(&header, block, &known) else { return ControlFlow::Continue(()) };
-                for (seq, record) in (header.range.first.0..).map(Seq).zip(records) {
-                    outcome =
-                        if seq < next { thinner.take(seq, Pending { boot: header.boot, record }) } else { Ok(()) };
-                    if outcome.is_err() {
-                        return ControlFlow::Break(());
-                    }
-                }
-                looks += 1;
-                let is_due = looks % WINDOWS_PER_LOOK == 0;
-                let is_too_large = is_due && disk::bytes_of(copy).is_ok_and(|bytes| bytes + COPY_SLACK_BYTES > room);
-                thinner.is_too_large |= is_too_large;
-                if is_too_large { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            })?;
-            outcome?;
+            let is_fit = |at: Seq, found: Seq| at == found || is_thinned;
+            let is_small = || disk::bytes_of(copy).is_ok_and(|bytes| bytes + COPY_SLACK_BYTES <= room);
+            if !thinner.take_all(&source, SeqRange::new(first, next), is_fit, is_small)? {
+                return Ok(None);
+            }
         }
         thinner.end_window()?;
         generation.flush()?;
-        let Thinner { thinned, is_too_large, .. } = thinner;
-        Ok((!is_too_large).then_some(thinned))
+        Ok(Some(thinner.thinned))
     }
 }
 
@@ -192,14 +180,46 @@ struct Thinner<'a> {
     folds: BTreeMap<Arc<Series>, Fold>,
     kept: Vec<(Seq, Pending)>,
     thinned: Thinned,
-    is_too_large: bool,
 }
 
 impl<'a> Thinner<'a> {
     fn new(writer: Filling<'a>, window: (&'a str, i64), drained: Seq) -> Self {
         let thinned = Thinned { gone: 0, times: None };
         let (folds, kept) = (BTreeMap::new(), Vec::new());
-        Self { writer, window, drained, key: None, folds, kept, thinned, is_too_large: false }
+        Self { writer, window, drained, key: None, folds, kept, thinned }
+    }
+
+    /// Takes a generation. `false`: something in it does not read where it should, and what is damaged must not pass for
+    /// thinned; or the copy is no longer small.
+    fn take_all(
+        &mut self,
+        source: &Generation,
+        range: SeqRange,
+        is_fit: impl Fn(Seq, Seq) -> bool,
+        is_small: impl Fn() -> bool,
+    ) -> Result<bool, JournalError> {
+        let known = source.known();
+        let (mut at, mut values, mut is_good, mut outcome) = (range.first, 0, true, Ok(()));
+        source.each_value(range, |header, block| {
+            values += 1;
+            let records = codec::open_block(&header, block, &known).ok().filter(|_| is_fit(at, header.range.first));
+            let is_seen_small = values % VALUES_PER_LOOK != 0 || is_small();
+            let Some(records) = records.filter(|_| is_seen_small) else {
+                is_good = false;
+                return ControlFlow::Break(());
+            };
+            at = header.range.next;
+            let numbered = (header.range.first.0..).map(Seq).zip(records).take_while(|(seq, _)| *seq < range.next);
+            for (seq, record) in numbered {
+                outcome = self.take(seq, Pending { boot: header.boot, record });
+                if outcome.is_err() {
+                    return ControlFlow::Break(());
+                }
+            }
+            ControlFlow::Continue(())
+        })?;
+        outcome?;
+        Ok(is_good && is_fit(at, range.next))
     }
 
     fn take(&mut self, seq: Seq, pending: Pending) -> Result<(), JournalError> {
