@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use journal::{Journal, JournalError, PROBE_LIMIT_DEFAULT, Probe, Reader, Settings};
-use model::{Event, EventKind, Record};
+use journal::{JournalError, PROBE_LIMIT_DEFAULT, Probe, Reader};
+use model::{Epoch, Event, EventKind, Record};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -16,11 +16,10 @@ use crate::config::{Config, SinkConfig, SinkKind};
 use crate::control::server::{self, Answers};
 use crate::link::{self, Presence};
 use crate::record::{self, Inbox};
-use crate::sinks::Sink;
 use crate::sinks::file::Folder;
 use crate::sinks::lake::{LakeSink, Place};
 use crate::sinks::mqtt::MqttSink;
-use crate::sinks::runner::{Runner, Surroundings};
+use crate::sinks::runner::{self, Surroundings};
 use crate::sinks::s3::Bucket;
 use crate::supervise::Tasks;
 use crate::telemetry::health::{Health, InstrumentHealth, JournalHealth, SinkHealth};
@@ -66,26 +65,20 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Starts every part. Ports, brokers and stores may be missing: each is waited for by its own task.
+    /// Starts every part. Ports, brokers, stores and the disk may be missing: each is waited for by its own task.
     pub fn start(config: &Arc<Config>, flushes_at_end: bool) -> Result<Self, RunError> {
         let clock = Clock::with_anchors_in(&config.journal.path);
         let started_ms = clock.mono_ms();
-        let settings = Settings {
-            max_bytes: config.journal.max_bytes,
-            keep_delivered_ms: u64::try_from(config.journal.keep_delivered.as_millis()).unwrap_or(u64::MAX),
-            probe: Some(probe()),
-            ..Settings::at(&config.journal.path)
-        };
-        let (journal, reader) = Journal::open(settings, clock.moment(), fastrand::u64(..))?;
         let health = Arc::new(health_of(config));
-        let (writer, inbox, head) =
-            record::new(journal, reader.head(), &config.journal, &clock, &health.journal, health.sinks.clone());
+        let reserved = config.journal.reserved_bytes(config.sinks.len());
+        let (writer, inbox, reader, head) =
+            record::open(&config.journal, (reserved, Some(probe())), &clock, &health.journal, health.sinks.clone())?;
         let parts = Parts { config, clock: &clock, reader: &reader, health: &health, inbox: &inbox, head: &head };
         // Sinks first: their cursors say what retention may take, and the writer asks for that at once.
         let mut links = Tasks::new();
         let mut sinks = Tasks::new();
         for (sink, health) in config.sinks.iter().zip(&health.sinks) {
-            parts.start_sink(sink, health, flushes_at_end, &mut sinks, &mut links)?;
+            parts.start_sink(sink, health, flushes_at_end, &mut sinks, &mut links);
         }
         let writer = start_writer(writer)?;
         parts.say_boot();
@@ -182,7 +175,7 @@ struct Parts<'a> {
 impl Parts<'_> {
     fn say_boot(&self) {
         let Config { device, hash, .. } = &**self.config;
-        info!(device = %device.id, site = %device.site, epoch = %self.reader.epoch(), config = %hash,
+        info!(device = %device.id, site = %device.site, epoch = self.reader.epoch().as_ref().map(Epoch::as_str), config = %hash,
             instruments = self.health.instruments.len(), sinks = self.health.sinks.len(), "agent started");
         let event = Event::new(self.clock.stamp(), EventKind::Boot)
             .with("version", env!("CARGO_PKG_VERSION"))
@@ -193,6 +186,7 @@ impl Parts<'_> {
         }
     }
 
+    /// Starts a sink; where the disk does not let it, its task waits for that.
     fn start_sink(
         &self,
         sink: &SinkConfig,
@@ -200,40 +194,46 @@ impl Parts<'_> {
         flushes_at_end: bool,
         sinks: &mut Tasks,
         links: &mut Tasks,
-    ) -> Result<(), RunError> {
-        let Config { device, journal, .. } = &**self.config;
-        let epoch = self.reader.epoch();
-        let disk = |source| RunError::Disk { what: format!("sink {}", sink.id), source };
-        let place = Place { journal: &journal.path, device, epoch: &epoch, clock: self.clock };
+    ) {
+        let (config, clock, of) = (self.config.clone(), self.clock.clone(), sink.clone());
+        let mut with = self.surroundings(sink, health, flushes_at_end);
+        let name = format!("sink:{}", sink.id);
+        let stop = sinks.stop_token();
         match &sink.kind {
-            SinkKind::File(config) => {
-                let lake = LakeSink::open(Folder::new(config.path.clone()), sink, &config.lake, place).map_err(disk)?;
-                self.start_runner(lake, sink, health, flushes_at_end, sinks)
+            SinkKind::File(file) => {
+                let file = file.clone();
+                let make = move |epoch: &Epoch| {
+                    let place = Place { journal: &config.journal.path, device: &config.device, epoch, clock: &clock };
+                    LakeSink::open(Folder::new(file.path.clone()), &of, &file.lake, place)
+                };
+                sinks.spawn(name, runner::run(make, with, stop));
             }
-            SinkKind::S3(config) => {
-                let lake = LakeSink::open(Bucket::new(config), sink, &config.lake, place).map_err(disk)?;
-                self.start_runner(lake, sink, health, flushes_at_end, sinks)
+            SinkKind::S3(s3) => {
+                let s3 = s3.clone();
+                let make = move |epoch: &Epoch| {
+                    let place = Place { journal: &config.journal.path, device: &config.device, epoch, clock: &clock };
+                    LakeSink::open(Bucket::new(&s3), &of, &s3.lake, place)
+                };
+                sinks.spawn(name, runner::run(make, with, stop));
             }
-            SinkKind::Mqtt(config) => {
-                let presence = Presence::of(device, &config.topic, env!("CARGO_PKG_VERSION"));
-                let (link, task) = link::new(config.clone(), presence, links.stop_token());
+            SinkKind::Mqtt(mqtt) => {
+                let presence = Presence::of(&config.device, &mqtt.topic, env!("CARGO_PKG_VERSION"));
+                let (link, task) = link::new(mqtt.clone(), presence, links.stop_token());
                 links.spawn(format!("link:{}", sink.id), task);
-                let mqtt = MqttSink::new(link, config.topic.clone(), device.clone(), epoch, sink.batch);
                 // What is on its way to a broker that answers may go at the end; objects would only get small.
-                self.start_runner(mqtt, sink, health, true, sinks)
+                with.flushes_at_end = true;
+                let topic = mqtt.topic.clone();
+                let make = move |epoch: &Epoch| {
+                    let device = config.device.clone();
+                    Ok(MqttSink::new(link.clone(), topic.clone(), device, epoch.clone(), of.batch))
+                };
+                sinks.spawn(name, runner::run(make, with, stop));
             }
         }
     }
 
-    fn start_runner<S: Sink>(
-        &self,
-        with: S,
-        sink: &SinkConfig,
-        health: &Arc<SinkHealth>,
-        flushes_at_end: bool,
-        tasks: &mut Tasks,
-    ) -> Result<(), RunError> {
-        let surroundings = Surroundings {
+    fn surroundings(&self, sink: &SinkConfig, health: &Arc<SinkHealth>, flushes_at_end: bool) -> Surroundings {
+        Surroundings {
             id: sink.id.clone(),
             folder: self.config.journal.path.clone(),
             reader: self.reader.clone(),
@@ -242,10 +242,8 @@ impl Parts<'_> {
             clock: self.clock.clone(),
             health: health.clone(),
             hold_untrusted: self.config.clock.hold_untrusted,
+            bytes: self.config.journal.sink_bytes(self.config.sinks.len()),
             flushes_at_end,
-        };
-        let runner = Runner::open(with, surroundings)?;
-        tasks.spawn(format!("sink:{}", sink.id), runner.run(tasks.stop_token()));
-        Ok(())
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use journal::{Journal, Reader, Settings};
+use journal::Reader;
 use model::{
     Clock as Trust, EventKind, Fact, InstrumentId, Numbered, Quality, QuantityId, Reading, Record, Seq, SeqRange,
     Series, SinkId, Stamp, Value,
@@ -88,12 +88,13 @@ impl House {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let clock = Clock::of_this_boot();
-        let (journal, reader) = Journal::open(Settings::at(folder.path()), clock.moment(), 7).expect("an empty folder");
-        let config = JournalConfig { commit_interval: Duration::from_millis(50), ..JournalConfig::default() };
+        let path = folder.path().to_path_buf();
+        let config = JournalConfig { path, commit_interval: Duration::from_millis(50), ..JournalConfig::default() };
         let health = Arc::new(JournalHealth::default());
         // A sink that has confirmed nothing keeps retention away.
         let idle = Arc::new(SinkHealth::new(SinkId::try_new("idle").expect("a name"), "double"));
-        let (writer, inbox, head) = record::new(journal, reader.head(), &config, &clock, &health, vec![idle]);
+        let (writer, inbox, reader, head) =
+            record::open(&config, (0, None), &clock, &health, vec![idle]).expect("an empty folder");
         std::thread::spawn(move || writer.run().expect("the temporary disk is fine"));
         Self { folder, clock, reader, head, inbox, tasks: Tasks::new() }
     }
@@ -126,6 +127,7 @@ impl House {
             clock: self.clock.clone(),
             health: health.clone(),
             hold_untrusted: Duration::ZERO,
+            bytes: JournalConfig::default().sink_bytes(1),
             flushes_at_end: true,
         };
         let runner = Runner::open(sink, with).expect("a runner");

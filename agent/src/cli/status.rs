@@ -60,8 +60,12 @@ pub fn render(status: &Status, is_coloured: bool) -> String {
     for line in lines {
         writeln!(text, "{line}").expect("a String takes any text");
     }
+    if let Some(error) = &journal.error {
+        let degraded = format!("{}: readings are kept in memory, {error}", journal.state);
+        writeln!(text, "        {}", paint(&degraded, Paint::Bad, is_coloured)).expect("a String takes any text");
+    }
     if journal.dropped_total > 0 {
-        let dropped = format!("{} records dropped: the journal is over its budget", journal.dropped_total);
+        let dropped = format!("{} records lost or thinned since the start, gaps say which", journal.dropped_total);
         writeln!(text, "        {}", paint(&dropped, Paint::Bad, is_coloured)).expect("a String takes any text");
     }
     write!(text, "\n{}\n", heading("instruments")).expect("a String takes any text");

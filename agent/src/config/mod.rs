@@ -23,7 +23,7 @@ pub use bus::BusConfig;
 pub use clock::ClockConfig;
 pub use device::{DeviceConfig, LocalConfig};
 pub use instrument::{AlarmConfig, ExceptionConfig, InstrumentConfig, QuantityConfig};
-pub use journal::JournalConfig;
+pub use journal::{JournalConfig, SinkBytes};
 pub use layers::{Layers, load};
 pub use problem::{ConfigError, Located};
 pub use profile::{PROFILE, Simulated, simulated};

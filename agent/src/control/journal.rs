@@ -59,7 +59,7 @@ impl Export {
         let epoch = reader.epoch();
         let mut out = Vec::new();
         for numbered in chunk.records.iter().filter(|numbered| self.wants(numbered)) {
-            let row = Row { numbered, epoch: Some(&epoch) };
+            let row = Row { numbered, epoch: epoch.as_ref() };
             serde_json::to_writer(&mut out, &row).expect("a row is plain data and a Vec takes it");
             out.push(b'\n');
         }
@@ -109,7 +109,7 @@ pub fn stat(reader: &Reader) -> Result<Value, JournalError> {
         .map(|sealed| json!({"sink": sealed.sink, "batches": sealed.batches, "bytes": sealed.bytes}))
         .collect();
     Ok(json!({
-        "epoch": reader.epoch().as_str(), "tail": stat.tail, "head": stat.head, "records": records,
+        "epoch": reader.epoch(), "tail": stat.tail, "head": stat.head, "records": records,
         "bytes": stat.bytes, "bytes_per_record": per_record(stat.bytes, records),
         "oldest": time(times.0), "newest": time(times.1), "at_risk_readings": stat.pending,
         "generations": generations, "owed_gaps": owed, "holes": holes.iter().map(ends).collect::<Vec<_>>(),

@@ -11,6 +11,9 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::telemetry::health::{Health, InstrumentHealth, InstrumentState, SinkHealth, SinkState};
 
+/// The journal is written.
+const JOURNAL_OK: &str = "ok";
+
 /// The whole status.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Status {
@@ -20,7 +23,7 @@ pub struct Status {
     pub device: String,
     /// Its site.
     pub site: String,
-    /// The journal's epoch.
+    /// The journal's epoch; empty while it could not be opened yet.
     pub epoch: String,
     /// Seconds since the agent started.
     pub uptime_s: u64,
@@ -55,6 +58,10 @@ pub struct ClockStatus {
 /// The journal.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct JournalStatus {
+    /// `ok`, or `degraded`: it can not be written, and readings are kept in memory.
+    pub state: String,
+    /// Why it can not be written.
+    pub error: Option<String>,
     /// The first position that is not durable yet.
     pub head: u64,
     /// The first position kept.
@@ -65,7 +72,7 @@ pub struct JournalStatus {
     pub bytes_max: u64,
     /// What would be lost if power went now.
     pub at_risk_readings: u64,
-    /// Records dropped over budget since the start.
+    /// Records dropped since the start: the budget was spent, or the disk was away for too long.
     pub dropped_total: u64,
 }
 
@@ -136,15 +143,18 @@ impl Status {
         let at_risk_readings = health.journal.at_risk.load(Ordering::Acquire);
         let stat = reader.stat();
         let head = stat.head.0;
+        let trouble = health.journal.trouble.get();
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             device: config.device.id.to_string(),
             site: config.device.site.to_string(),
-            epoch: reader.epoch().to_string(),
+            epoch: reader.epoch().map_or_else(String::new, |epoch| epoch.to_string()),
             uptime_s: stamp.mono_ms.saturating_sub(started_ms) / 1_000,
             config: ConfigStatus { revision: None, hash: config.hash.clone() },
             clock: ClockStatus { state: stamp.clock },
             journal: JournalStatus {
+                state: if trouble.is_none() { JOURNAL_OK } else { "degraded" }.to_owned(),
+                error: trouble,
                 head,
                 tail: stat.tail.0,
                 bytes: stat.bytes,
@@ -168,6 +178,7 @@ impl Status {
         self.instruments.iter().all(|instrument| instrument.state == up)
             && self.sinks.iter().all(|sink| sink.state == ok && sink.quarantined_batches == 0)
             && self.journal.dropped_total == 0
+            && self.journal.state == JOURNAL_OK
     }
 }
 

@@ -94,7 +94,7 @@ pub fn piece(reader: &Reader, query: &Query, from: Seq) -> Result<(Vec<u8>, Seq)
 
 fn write_line(out: &mut Vec<u8>, numbered: &Numbered, reader: &Reader) {
     let epoch = reader.epoch();
-    let row = Row { numbered, epoch: Some(&epoch) };
+    let row = Row { numbered, epoch: epoch.as_ref() };
     serde_json::to_writer(&mut *out, &row).expect("a row is plain data and a Vec takes it");
     out.push(b'\n');
 }

@@ -242,6 +242,8 @@ pub struct JournalHealth {
     pub committed_total: AtomicU64,
     /// Records dropped over budget, in this run.
     pub dropped_total: AtomicU64,
+    /// Why it can not be written now; `None`: all is well.
+    pub trouble: Shown<Option<String>>,
     /// How long the last commit took.
     pub last_commit_ms: AtomicU64,
 }

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use model::{Seq, SeqRange};
+use model::{GapReason, Seq, SeqRange};
 
 use crate::cursor_file::Loaded;
 use crate::error::JournalError;
@@ -45,10 +45,11 @@ impl Reader {
     pub fn audit(&self, from: Seq) -> Result<Audit, JournalError> {
         let head = self.head();
         let from = from.max(self.tail());
-        let (range, audited) = match self.shelf.place_of(from)? {
-            Place::Generation(generation, range) => {
+        let shelf = self.shelf()?;
+        let (range, audited) = match shelf.place_of(from)? {
+            Place::Generation(generation, range, missing) => {
                 let range = SeqRange::new(range.first, range.next.min(head));
-                (range, Some(salvage::survey(&generation)?))
+                (range, Some((salvage::survey(&generation)?, missing)))
             }
             Place::Broken(range) => (range, None),
             Place::Removed(tail) => return Ok(Audit { next: Some(tail), records: 0, findings: Vec::new() }),
@@ -57,15 +58,19 @@ impl Reader {
         let finding = |what: String| Finding { place: place.clone(), what };
         let mut findings = Vec::new();
         let mut records = 0;
-        let untold = |missing: &[SeqRange]| self.shelf.rack().holes.untold(missing);
+        let untold = |missing: &[SeqRange]| shelf.rack().holes.untold(missing);
         match audited {
             None => findings.extend(untold(&[range]).iter().map(|lost| finding(format!("{lost} can not be opened")))),
-            Some(report) => {
+            Some((report, missing)) => {
                 records = report.readable.len();
                 if report.unreadable > 0 {
                     findings.push(finding(format!("{} places do not read", report.unreadable)));
                 }
-                let missing = untold(&report.readable.missing(range));
+                // What thinning took out was told when it was taken.
+                let missing = match missing {
+                    GapReason::Thinned => Vec::new(),
+                    _ => untold(&report.readable.missing(range)),
+                };
                 findings
                     .extend(missing.iter().map(|lost| finding(format!("{lost} is missing ({} records)", lost.len()))));
             }

@@ -7,7 +7,7 @@ use model::{GapReason, Numbered, Seq, SeqRange};
 pub struct Lost {
     /// Which.
     pub range: SeqRange,
-    /// `Quota`: below the tail; `Corrupt`: damaged on disk.
+    /// `Quota`: below the tail; `Thinned`: less detail is left; `Corrupt`: damaged on disk.
     pub reason: GapReason,
 }
 

@@ -126,19 +126,29 @@ fn remove_dir(path: &Path) -> Result<(), JournalError> {
     path.parent().map_or(Ok(()), sync_dir)
 }
 
-/// Space taken on the disk by all that is below `path`: blocks, not lengths.
+/// Space taken on the disk by a directory and all that is below it: blocks, not lengths.
 pub(crate) fn bytes_of(path: &Path) -> Result<u64, JournalError> {
-    let mut bytes = 0;
-    for entry in entries(path)? {
-        match fs::symlink_metadata(&entry) {
-            Ok(metadata) if metadata.is_dir() => bytes += bytes_of(&entry)?,
-            Ok(metadata) => bytes += metadata.blocks() * STAT_BLOCK_BYTES,
-            // Removed while we looked, as sled does with its snapshots.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(JournalError::io("measure", &entry)(error)),
-        }
+    entries(path)?.iter().try_fold(bytes_of_dir_alone(path)?, |bytes, entry| Ok(bytes + bytes_of_one(entry)?))
+}
+
+/// Space taken by a file, or by a directory and all that is below it.
+pub(crate) fn bytes_of_one(path: &Path) -> Result<u64, JournalError> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => bytes_of(path),
+        Ok(metadata) => Ok(metadata.blocks() * STAT_BLOCK_BYTES),
+        // Removed while we looked, as sled does with its snapshots.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(JournalError::io("measure", path)(error)),
     }
-    Ok(bytes)
+}
+
+/// Space taken by a directory's own entries.
+pub(crate) fn bytes_of_dir_alone(path: &Path) -> Result<u64, JournalError> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) => Ok(metadata.blocks() * STAT_BLOCK_BYTES),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(JournalError::io("measure", path)(error)),
+    }
 }
 
 /// Takes the lock of the journal at `path`, whose lock file is `file`; held until the file is closed.

@@ -55,6 +55,25 @@ pub enum JournalError {
     /// A commit failed earlier; only a restart tells what is durable.
     #[error("cannot commit after a failed flush")]
     Poisoned,
+    /// The disk is full: not enough is free for a commit.
+    #[error("the disk of {} is full: {} KiB are free, {} KiB are needed", path.display(), free / 1024, needed / 1024)]
+    NoSpace {
+        /// The journal.
+        path: PathBuf,
+        /// Bytes free.
+        free: u64,
+        /// Bytes that a commit may take.
+        needed: u64,
+    },
+    /// Another folder stands where the journal was: a card was pulled out, a file system mounted over it.
+    #[error("{} is not the folder any more that the journal was opened in", path.display())]
+    Replaced {
+        /// The place.
+        path: PathBuf,
+    },
+    /// The journal is not open now: its disk has failed, and is waited for.
+    #[error("the journal is not open: its disk is waited for")]
+    Unavailable,
     /// The bound for sealed batches is spent.
     #[error("cannot seal {bytes} bytes more, the bound is {bytes_max}")]
     SealedFull {
@@ -72,6 +91,19 @@ pub enum JournalError {
 }
 
 impl JournalError {
+    /// Whether waiting may help: the disk is full, gone or refuses. Not so what is no matter of the disk (another
+    /// process, a later format), and not a failed sync, which is never retried.
+    pub fn is_disk(&self) -> bool {
+        use JournalError as E;
+        match self {
+            E::Io { .. } | E::Store { .. } | E::NoSpace { .. } | E::Replaced { .. } | E::Unavailable | E::Poisoned => {
+                true
+            }
+            E::SealedFull { .. } | E::SealedDamaged { .. } => true,
+            E::Locked { .. } | E::NotAJournal { .. } | E::Format { .. } | E::Sync { .. } => false,
+        }
+    }
+
     /// An adapter for `map_err`: what was attempted, and on what.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();

@@ -179,18 +179,26 @@ impl Generation {
     /// Makes all that was inserted durable. Not to be called again after it failed.
     pub(crate) fn flush(&self) -> Result<(), JournalError> {
         let sync = |source| JournalError::Sync { path: self.dir.clone(), source };
-        self.db.flush().map_err(|error| sync(Box::new(error)))?;
+        // Nothing is promised yet: what this leaves half written is looked at afresh by the next open.
+        self.db.flush().map_err(|error| self.fault(error).into_error())?;
         disk::sync_data(&self.db_file, &self.dir).map_err(|error| sync(Box::new(error)))
     }
 
     /// Reads on from where `chunk` stands to the end of `range` or until it has `records_max`.
     ///
-    /// Values that do not read are passed over, and what they leave open is named lost when the next one reads.
-    pub(crate) fn read(&self, chunk: &mut Chunk, range: SeqRange, records_max: usize) -> Result<(), JournalError> {
+    /// Values that do not read are passed over, and what they leave open is named lost when the next one reads, for the
+    /// reason `missing`.
+    pub(crate) fn read(
+        &self,
+        chunk: &mut Chunk,
+        range: SeqRange,
+        records_max: usize,
+        missing: GapReason,
+    ) -> Result<(), JournalError> {
         let known = self.known();
         self.each_value(range, |header, block| {
             let Ok(records) = codec::open_block(&header, block, &known) else { return ControlFlow::Continue(()) };
-            chunk.lose(header.range.first.min(range.next), GapReason::Corrupt);
+            chunk.lose(header.range.first.min(range.next), missing);
             for (seq, record) in (header.range.first.0..).map(Seq).zip(records) {
                 if chunk.records.len() >= records_max || seq >= range.next {
                     return ControlFlow::Break(());
@@ -203,7 +211,7 @@ impl Generation {
             ControlFlow::Continue(())
         })?;
         if chunk.records.len() < records_max {
-            chunk.lose(range.next, GapReason::Corrupt);
+            chunk.lose(range.next, missing);
         }
         Ok(())
     }

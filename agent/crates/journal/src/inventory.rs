@@ -63,7 +63,8 @@ pub struct Inventory {
 impl Inventory {
     /// Looks into the folder of an open journal.
     pub fn take(reader: &Reader) -> Result<Self, JournalError> {
-        let path = reader.shelf.path.as_path();
+        let shelf = reader.shelf()?;
+        let path = shelf.path.as_path();
         let stat = reader.stat();
         let kept = SeqRange::new(stat.tail, stat.head);
         let holes = Holes::load(path)?.told().ranges().iter().map(|hole| hole.intersection(&kept)).collect::<Vec<_>>();

@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 
 use model::{BootId, Epoch, Gap, GapReason, Record, Seq, SeqRange, Series};
 
+use crate::budget::{GROWTH_BYTES, NEW_GENERATION_BYTES};
 use crate::codec::encoder::{Encoder, Pending};
-use crate::disk;
 use crate::error::JournalError;
 use crate::generation::Generation;
 use crate::open::{self, GENERATION_RECORDS_MAX};
@@ -16,11 +16,18 @@ use crate::seal;
 use crate::series::Numbering;
 use crate::settings::{Moment, Settings};
 use crate::shelf::Shelf;
+use crate::space;
 
 /// Texts of one record in all, so that any record fits a value. Texts upstream have at most 512 bytes each; what is
 /// beyond this is no text of an instrument, and a gap stands in its place.
 pub const RECORD_BYTES_MAX: usize = 4096;
-/// The active generation's size on disk is measured at every so many commits: a dozen `stat` calls.
+/// Records of one step of a commit, which becomes durable as a whole: what the budget keeps room for is derived from it.
+/// Large enough that a commit of a usual size is one step, and so one sync.
+pub(crate) const STEP_BYTES_MAX: usize = 256 << 10;
+/// What a record takes beside its texts, at most: columns that do not compress.
+const RECORD_BYTES_FIXED: usize = 16;
+/// The size on disk is measured at every so many steps, and at every one near
+/// the budget: a few dozen `stat` calls.
 const COMMITS_PER_MEASURE: u32 = 16;
 
 /// The writer of a journal. One a process; it may be sent to a thread, and readers never wait for it.
@@ -36,7 +43,12 @@ pub struct Journal {
     pub(crate) active_since_ms: u64,
     /// The next commit seals whatever the size: to get under budget, or because the active one is not whole.
     pub(crate) is_seal_due: bool,
-    pending: Vec<Pending>,
+    /// All below it every sink has, as [`Journal::retain`] was last told.
+    pub(crate) drained: Seq,
+    /// A bound on what lies on the disk: the last measure and what the steps since can have added.
+    pub(crate) used_at_most: u64,
+    pub(crate) refused_total: u64,
+    pub(crate) pending: Vec<Pending>,
     commits_unmeasured: u32,
     is_poisoned: bool,
 }
@@ -49,7 +61,7 @@ impl Journal {
         let opened = open::open(&settings, epoch_bits)?;
         let shelf = Arc::new(opened.shelf);
         let active = Arc::clone(&shelf.rack().active);
-        let reader = Reader { shelf: Arc::clone(&shelf) };
+        let reader = Reader::of(Arc::clone(&shelf));
         let journal = Journal {
             shelf,
             settings,
@@ -59,6 +71,10 @@ impl Journal {
             is_seal_due: !active.is_whole(),
             active,
             active_since_ms: now.mono_ms,
+            drained: Seq::FIRST,
+            // Not known: the first commit measures.
+            used_at_most: u64::MAX / 2,
+            refused_total: 0,
             pending: Vec::new(),
             commits_unmeasured: 0,
             is_poisoned: false,
@@ -69,6 +85,11 @@ impl Journal {
     /// Minted when the journal was created.
     pub fn epoch(&self) -> &Epoch {
         &self.shelf.epoch
+    }
+
+    /// The first position that is not durable yet.
+    pub fn head(&self) -> Seq {
+        self.shelf.head()
     }
 
     /// Numbers records and takes them into memory. They exist from the next [`Journal::commit`] on, not before.
@@ -96,32 +117,113 @@ impl Journal {
 
     /// Makes all that was appended durable, then visible, and says the new head.
     ///
-    /// Seals the active generation first if it is full or old. That can fail for want of space without harm: what
-    /// waits still waits. A failed write or flush can not be made good: this and every later commit fails, the
-    /// process has to start anew and see what is there.
+    /// Seals the active generation first if it is full or old. Goes in steps, for each of which there is room in the
+    /// budget; where there is none and `when_full` is `DropNewest`, readings are refused: [`Journal::refused_total`]
+    /// counts them, and a gap tells it once there is room again.
+    ///
+    /// That can fail for want of space without harm: what waits still waits. A failed write or flush can not be made
+    /// good: this and every later commit fails, and the journal has to be opened anew to see what is there.
     pub fn commit(&mut self, now: Moment) -> Result<Seq, JournalError> {
         if self.is_poisoned {
             return Err(JournalError::Poisoned);
         }
-        if self.pending.is_empty() {
-            return Ok(self.shelf.head());
+        while !self.pending.is_empty() {
+            if self.is_active_done(now) {
+                self.seal(now)?;
+            }
+            if !self.make_room_for_step(now)? {
+                self.refuse(|_| true)?;
+            }
+            if !self.pending.is_empty() {
+                self.commit_step()?;
+            }
         }
-        if self.is_active_done(now) {
-            seal::seal(self, now)?;
-        }
-        let head = self.next_seq();
-        self.is_poisoned = true;
-        self.write()?;
-        self.active.flush()?;
-        self.is_poisoned = false;
-        self.pending.clear();
-        self.shelf.publish(head);
-        self.count_pending();
-        self.measure();
         if let Err(error) = self.owed.settle() {
             tracing::warn!(%error, "note of owed gaps not updated, will be at the next commit");
         }
-        Ok(head)
+        Ok(self.shelf.head())
+    }
+
+    /// Records refused for want of room since the journal was opened.
+    pub fn refused_total(&self) -> u64 {
+        self.refused_total
+    }
+
+    /// Whether a failed write has ended what this journal can do: it has to be opened anew.
+    pub fn is_poisoned(&self) -> bool {
+        self.is_poisoned
+    }
+
+    /// Numbering goes on at `seq`, and what lies before it is lost: records that were promised are not there any more.
+    ///
+    /// For whoever opens a journal again and knows that it had come further: no number is used twice.
+    pub fn skip_to(&mut self, seq: Seq, now: Moment) -> Result<(), JournalError> {
+        let lost = SeqRange::new(self.shelf.head(), seq);
+        if lost.is_empty() {
+            return Ok(());
+        }
+        tracing::error!(range = %lost, "records that were durable are gone, numbering goes on behind them");
+        self.owed.owe(vec![Gap { range: Some(lost), count: lost.len(), times: None, reason: GapReason::Corrupt }])?;
+        self.shelf.publish(seq);
+        seal::seal(self, now)?;
+        Ok(())
+    }
+
+    /// Takes back what waits for a commit that failed: each record, and whether it is a gap that the next open tells by
+    /// itself.
+    pub fn take_back(&mut self) -> Vec<(Record, bool)> {
+        let owed = &self.owed;
+        let is_told = |record: &Record| matches!(record, Record::Event(event) if owed.is_telling(event));
+        let marked = |record| (is_told(&record), record);
+        let taken = self.pending.drain(..).map(|pending| marked(pending.record));
+        let records = taken.map(|(is_told, record)| (record, is_told)).collect();
+        self.count_pending();
+        records
+    }
+
+    /// Seals, and repacks what was sealed if that is worth it and there is room for the copy.
+    fn seal(&mut self, now: Moment) -> Result<(), JournalError> {
+        let copy = self.shelf.rack().active_bytes;
+        let is_worth = seal::is_repack_worth(self);
+        let is_room_for_copy = is_worth && self.make_room(NEW_GENERATION_BYTES + GROWTH_BYTES + copy, now)?;
+        if !is_room_for_copy && !self.make_room(NEW_GENERATION_BYTES + GROWTH_BYTES, now)? {
+            return Ok(());
+        }
+        // Making room may have sealed it.
+        if self.shelf.head() == self.active.first() {
+            return Ok(());
+        }
+        let before = seal::seal(self, now)?;
+        if is_room_for_copy && space::is_room_for(&self.shelf.path, copy) {
+            seal::repack(self, before, self.shelf.head());
+        }
+        self.measure()
+    }
+
+    fn commit_step(&mut self) -> Result<(), JournalError> {
+        let mut bytes = 0;
+        let fits = |pending: &&Pending| {
+            bytes += RECORD_BYTES_FIXED + text_bytes(&pending.record);
+            bytes <= STEP_BYTES_MAX
+        };
+        let count = self.pending.iter().take_while(fits).count().max(1);
+        let head = self.shelf.head().plus(u64::try_from(count).expect("64 bits"));
+        self.is_poisoned = true;
+        self.used_at_most += GROWTH_BYTES;
+        self.write(count)?;
+        self.active.flush()?;
+        self.is_poisoned = false;
+        self.pending.drain(..count);
+        self.shelf.publish(head);
+        self.count_pending();
+        self.commits_unmeasured += 1;
+        if self.commits_unmeasured >= COMMITS_PER_MEASURE {
+            self.commits_unmeasured = 0;
+            if let Err(error) = self.measure() {
+                tracing::warn!(%error, "journal not measured, will be again");
+            }
+        }
+        Ok(())
     }
 
     /// The losses that no gap event tells yet, each said once: append their events. Those of which no event is durable
@@ -134,7 +236,7 @@ impl Journal {
         self.shelf.head().plus(u64::try_from(self.pending.len()).expect("64 bits"))
     }
 
-    fn count_pending(&self) {
+    pub(crate) fn count_pending(&self) {
         self.shelf.pending.store(u64::try_from(self.pending.len()).expect("64 bits"), Ordering::Relaxed);
     }
 
@@ -155,23 +257,11 @@ impl Journal {
         held > 0 && (self.is_seal_due || is_full || age_ms >= self.settings.generation_age_ms)
     }
 
-    fn write(&mut self) -> Result<(), JournalError> {
+    fn write(&mut self, count: usize) -> Result<(), JournalError> {
         let first = self.shelf.head();
         let (active, numbering) = (&self.active, &mut self.numbering);
         let number = |series: &Arc<Series>| number_of(series, numbering, active);
-        self.encoder.encode(first, &self.pending, number, |range, value| active.insert(range.first, value))
-    }
-
-    fn measure(&mut self) {
-        self.commits_unmeasured += 1;
-        if self.commits_unmeasured < COMMITS_PER_MEASURE {
-            return;
-        }
-        self.commits_unmeasured = 0;
-        match disk::bytes_of(self.active.dir()) {
-            Ok(bytes) => self.shelf.rack().active_bytes = bytes,
-            Err(error) => tracing::warn!(%error, "active generation not measured, will be again"),
-        }
+        self.encoder.encode(first, &self.pending[..count], number, |range, value| active.insert(range.first, value))
     }
 }
 

@@ -11,8 +11,9 @@
 //! | a record | has at most 4 KiB of text; a gap stands in place of a larger one |
 //! | a generation | is sealed at 8 MiB, 1 h or 2^24 records; 1 active and at most 2 sealed ones are open |
 //! | sled's cache | 4 MiB a generation; sled's types do not cross this crate's edge |
-//! | the budget | `max_bytes` of blocks on disk, overrun by at most a generation and 16 commits |
+//! | the budget | `max_bytes` of blocks on disk for all below `<path>`, at any instant: room is made before a step of a commit |
 //! | a loss | is noted on disk before the records go, and owed until its event is durable |
+//! | thinning | costs detail before it costs days: `thin.rs` says what stands for what |
 //!
 //! # Layout
 //!
@@ -52,9 +53,10 @@
 //! What is deliberately absent: a retry of a failed flush (the kernel reports a lost page once), deletion of keys (a
 //! directory goes as a whole, and its space with it), a background thread of ours. Sealing, with its repack, happens
 //! inside the commit that finds it due. Left to later issues: carving values out of a log that sled cuts short at its first
-//! damaged message, policies other than drop-oldest.
+//! damaged message.
 
 mod audit;
+mod budget;
 mod chunk;
 mod codec;
 mod cursor;
@@ -84,6 +86,9 @@ mod series;
 mod settings;
 mod sheet;
 mod shelf;
+mod slot;
+mod space;
+mod thin;
 mod vet;
 
 pub use audit::{Audit, Finding};
@@ -93,9 +98,9 @@ pub use cursor_file::{CursorFile, Loaded};
 pub use error::JournalError;
 pub use inventory::{CursorStat, Inventory, SealedStat};
 pub use journal::{Journal, RECORD_BYTES_MAX};
-pub use open::{open_offline, open_offline_with};
+pub use open::{epoch_at, open_offline, open_offline_with};
 pub use probe::{PROBE_LIMIT_DEFAULT, Probe, answer_probe};
 pub use reader::{GenerationStat, Reader, Stat};
 pub use repair::{Repaired, repair};
 pub use sealed::SealedStore;
-pub use settings::{GENERATION_AGE_MS_DEFAULT, GENERATION_BYTES_DEFAULT, Moment, Settings};
+pub use settings::{GENERATION_AGE_MS_DEFAULT, GENERATION_BYTES_DEFAULT, Moment, Settings, WhenFull};

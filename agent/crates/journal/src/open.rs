@@ -19,6 +19,7 @@ use crate::quarantine::quarantine;
 use crate::reader::Reader;
 use crate::settings::Settings;
 use crate::shelf::{Ground, Shelf, dir_of, generations_at};
+use crate::space::{check_path, forget_cache};
 use crate::vet::{Verdict, Vetting, gaps_of};
 
 /// Version of the layout of the directory. What stands inside files has versions of its own.
@@ -40,6 +41,8 @@ pub(crate) fn open(settings: &Settings, epoch_bits: u64) -> Result<Opened, Journ
     let lock_path = path.join("lock");
     let lock = File::create(&lock_path).map_err(JournalError::io("create", &lock_path))?;
     let lock = disk::lock(path, lock)?;
+    check_path(path)?;
+    forget_cache(path);
     tidy(path)?;
     let mut owed = Owed::load(path)?;
     let mut firsts = generations_at(path)?;
@@ -83,7 +86,7 @@ pub fn open_offline_with(path: impl Into<PathBuf>, probe: Option<Probe>) -> Resu
     let head = active.end().map_err(Fault::into_error)?;
     let holes = Holes::load(&path)?;
     let ground = Ground { path, lock, epoch, vetting, holes };
-    Ok(Reader { shelf: Arc::new(Shelf::new(ground, &firsts, (active, head))?) })
+    Ok(Reader::of(Arc::new(Shelf::new(ground, &firsts, (active, head))?)))
 }
 
 /// Takes the lock of a journal that is there.
@@ -216,6 +219,11 @@ fn tidy(path: &Path) -> Result<(), JournalError> {
         }
     }
     Ok(())
+}
+
+/// The epoch of the journal at `path`; `None` if there is no journal.
+pub fn epoch_at(path: &Path) -> Result<Option<Epoch>, JournalError> {
+    read_epoch(path)
 }
 
 /// The epoch file: `tidegate-journal <format> <epoch>`. `None` if it is missing or says nothing.

@@ -21,6 +21,8 @@ struct Debt {
     gap: Gap,
     is_handed_out: bool,
     is_appended: bool,
+    /// It still grows: it is told once it has ended.
+    is_running: bool,
 }
 
 /// The note and what became of its lines.
@@ -64,7 +66,7 @@ impl Owed {
         }
         for gap in gaps {
             let is_crowded = self.debts.len() >= DEBTS_MAX;
-            match self.debts.last_mut().filter(|last| !last.is_handed_out) {
+            match self.debts.last_mut().filter(|last| !last.is_handed_out && !last.is_running) {
                 Some(last) if is_crowded || touches(&last.gap, &gap) => last.gap = joined(&last.gap, &gap),
                 _ => self.debts.push(Debt::new(gap)),
             }
@@ -72,9 +74,34 @@ impl Owed {
         self.store()
     }
 
+    /// Notes a loss that goes on, durably: one debt that grows until [`Owed::end_run`].
+    pub(crate) fn run_on(&mut self, gap: Gap) -> Result<(), JournalError> {
+        match self.debts.iter_mut().find(|debt| debt.is_running) {
+            Some(running) => running.gap = joined(&running.gap, &gap),
+            None => self.debts.push(Debt { is_running: true, ..Debt::new(gap) }),
+        }
+        self.store()
+    }
+
+    /// The loss that went on is over, and can be told.
+    pub(crate) fn end_run(&mut self) {
+        self.debts.iter_mut().for_each(|debt| debt.is_running = false);
+    }
+
+    /// Whether a loss is going on.
+    pub(crate) fn is_running(&self) -> bool {
+        self.debts.iter().any(|debt| debt.is_running)
+    }
+
+    /// Whether an event is the telling of a debt: whoever opens the journal next says it again.
+    pub(crate) fn is_telling(&self, event: &Event) -> bool {
+        event.kind == EventKind::Gap
+            && self.debts.iter().any(|debt| debt.gap.clone().into_event(event.stamp).facts == event.facts)
+    }
+
     /// The losses to be told that were not handed out since the journal was opened.
     pub(crate) fn hand_out(&mut self) -> Vec<Gap> {
-        let fresh = self.debts.iter_mut().filter(|debt| !debt.is_handed_out);
+        let fresh = self.debts.iter_mut().filter(|debt| !debt.is_handed_out && !debt.is_running);
         fresh
             .map(|debt| {
                 debt.is_handed_out = true;
@@ -115,7 +142,7 @@ impl Owed {
 
 impl Debt {
     fn new(gap: Gap) -> Self {
-        Self { gap, is_handed_out: false, is_appended: false }
+        Self { gap, is_handed_out: false, is_appended: false, is_running: false }
     }
 }
 

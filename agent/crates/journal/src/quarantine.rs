@@ -10,7 +10,7 @@ use crate::shelf::dir_of;
 
 /// Damaged generations kept as evidence: the oldest goes for the fifth.
 const QUARANTINED_MAX: usize = 4;
-const QUARANTINE: &str = "quarantine";
+pub(crate) const QUARANTINE: &str = "quarantine";
 
 /// Puts a generation out of the way, where a person can look at it.
 pub(crate) fn quarantine(path: &Path, first: Seq) -> Result<(), JournalError> {

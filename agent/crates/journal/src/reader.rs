@@ -10,11 +10,14 @@ use crate::chunk::Chunk;
 use crate::error::JournalError;
 use crate::generation::Generation;
 use crate::shelf::{Place, Shelf};
+use crate::slot::Slot;
 
-/// Reads what is durable. Cheap to clone. The journal's lock is held until the last reader is gone.
+/// Reads what is durable. Cheap to clone; all clones see the journal close and open again.
+///
+/// The journal's lock is held until it is closed or the last reader is gone.
 #[derive(Debug, Clone)]
 pub struct Reader {
-    pub(crate) shelf: Arc<Shelf>,
+    slot: Arc<Slot>,
 }
 
 /// One generation, as [`Reader::stat`] lists it.
@@ -44,44 +47,68 @@ pub struct Stat {
 }
 
 impl Reader {
-    /// Minted when the journal was created.
-    pub fn epoch(&self) -> Epoch {
-        self.shelf.epoch.clone()
+    pub(crate) fn of(shelf: Arc<Shelf>) -> Self {
+        Self { slot: Arc::new(Slot::of(shelf)) }
+    }
+
+    /// A reader of a journal that is not open yet: [`Reader::attach`] makes it read.
+    pub fn detached() -> Self {
+        Self { slot: Arc::default() }
+    }
+
+    /// All clones of this reader read what `other` reads from now on.
+    pub fn attach(&self, other: &Reader) {
+        self.slot.put_in(other.slot.shelf());
+    }
+
+    /// No clone of this reader holds the journal open any more, once the reads that are under way have ended. What was
+    /// last known is still told; reads fail with [`JournalError::Unavailable`].
+    pub fn detach(&self) {
+        let last = self.slot.shelf().map(|shelf| (shelf.epoch.clone(), stat_of(&shelf)));
+        self.slot.take_out(last);
+    }
+
+    /// Whether the journal is open.
+    pub fn is_attached(&self) -> bool {
+        self.slot.shelf().is_some()
+    }
+
+    /// Minted when the journal was created; `None` while it was never open.
+    pub fn epoch(&self) -> Option<Epoch> {
+        let shelf = self.slot.shelf();
+        shelf.map(|shelf| shelf.epoch.clone()).or_else(|| self.slot.last().map(|(epoch, _)| epoch))
     }
 
     /// The first position that is not durable yet.
     pub fn head(&self) -> Seq {
-        self.shelf.head()
+        self.slot.shelf().map_or_else(|| self.last().head, |shelf| shelf.head())
     }
 
     /// The first position that is kept.
     pub fn tail(&self) -> Seq {
-        self.shelf.tail()
+        self.slot.shelf().map_or_else(|| self.last().tail, |shelf| shelf.tail())
     }
 
     /// The journal's measures as of the last commit.
     pub fn stat(&self) -> Stat {
-        let head = self.head();
-        let rack = self.shelf.rack();
-        let mut generations: Vec<_> = rack
-            .sealed
-            .iter()
-            .map(|(&first, sealed)| GenerationStat {
-                range: SeqRange::new(first, sealed.next),
-                bytes: sealed.bytes,
-                is_open: rack.is_open(first),
-            })
-            .collect();
-        let range = SeqRange::new(rack.active.first(), head);
-        generations.push(GenerationStat { range, bytes: rack.active_bytes, is_open: true });
-        let pending = self.shelf.pending.load(Ordering::Relaxed);
-        Stat { head, tail: rack.tail(), bytes: rack.bytes(), pending, generations }
+        self.slot.shelf().map_or_else(|| self.last(), |shelf| stat_of(&shelf))
+    }
+
+    fn last(&self) -> Stat {
+        let nothing = || Stat { head: Seq::FIRST, tail: Seq::FIRST, bytes: 0, pending: 0, generations: Vec::new() };
+        self.slot.last().map_or_else(nothing, |(_, stat)| stat)
+    }
+
+    /// What is open behind it.
+    pub(crate) fn shelf(&self) -> Result<Arc<Shelf>, JournalError> {
+        self.slot.open()
     }
 
     /// The time of the oldest and of the newest record; none where the generation does not read.
     pub(crate) fn times(&self) -> Result<(Option<Timestamp>, Option<Timestamp>), JournalError> {
-        let span = |seq: Seq| match self.shelf.place_of(seq)? {
-            Place::Generation(generation, _) => Ok(generation.survey()?.times),
+        let shelf = self.slot.open()?;
+        let span = |seq: Seq| match shelf.place_of(seq)? {
+            Place::Generation(generation, ..) => Ok(generation.survey()?.times),
             Place::Broken(_) | Place::Removed(_) => Ok::<_, JournalError>(None),
         };
         let (oldest, newest) = (span(self.tail())?, span(Seq(self.head().0.saturating_sub(1)).max(self.tail()))?);
@@ -93,13 +120,14 @@ impl Reader {
     /// What does not read any more is named in [`Chunk::lost`] and passed over: never an error, never wrong data. An
     /// error is the machine's (no descriptor, no memory) and may be gone the next time.
     pub fn read(&self, within: SeqRange, records_max: usize) -> Result<Chunk, JournalError> {
-        let end = within.next.min(self.head());
+        let shelf = self.slot.open()?;
+        let end = within.next.min(shelf.head());
         let mut chunk = Chunk::starting_at(within.first);
         while chunk.next < end && chunk.records.len() < records_max {
-            match self.shelf.place_of(chunk.next)? {
-                Place::Generation(generation, range) => {
+            match shelf.place_of(chunk.next)? {
+                Place::Generation(generation, range, missing) => {
                     let part = SeqRange::new(chunk.next, range.next.min(end));
-                    generation.read(&mut chunk, part, records_max)?;
+                    generation.read(&mut chunk, part, records_max, missing)?;
                 }
                 Place::Broken(range) => chunk.lose(range.next.min(end), GapReason::Corrupt),
                 Place::Removed(tail) => chunk.lose(tail.min(end), GapReason::Quota),
@@ -113,29 +141,21 @@ impl Reader {
     /// Goes back from the newest generation while they reach past `at`, then forward by the headers. Where the clock
     /// was set back, it is the first such position behind the last generation that lies wholly before `at`.
     pub fn find_time(&self, at: Timestamp) -> Result<Seq, JournalError> {
-        let mut starts: Vec<Seq> = self.stat().generations.iter().map(|generation| generation.range.first).collect();
+        let shelf = self.slot.open()?;
+        let mut starts: Vec<Seq> =
+            stat_of(&shelf).generations.iter().map(|generation| generation.range.first).collect();
         let mut from = starts.len();
-        while from > 0 && self.reaches(starts[from - 1], at)? {
+        while from > 0 && reaches(&shelf, starts[from - 1], at)? {
             from -= 1;
         }
         for first in starts.split_off(from) {
-            if let Place::Generation(generation, range) = self.shelf.place_of(first)?
+            if let Place::Generation(generation, range, _) = shelf.place_of(first)?
                 && let Some(seq) = self.find_in(&generation, range, at)?
             {
                 return Ok(seq);
             }
         }
         Ok(self.head())
-    }
-
-    /// Whether a generation has something at or after `at`. The active one, and what does not open, might.
-    fn reaches(&self, first: Seq, at: Timestamp) -> Result<bool, JournalError> {
-        let mut rack = self.shelf.rack();
-        if !rack.sealed.contains_key(&first) {
-            return Ok(true);
-        }
-        let survey = rack.survey(&self.shelf.path, first)?;
-        Ok(survey.is_none_or(|survey| survey.times.is_none_or(|(_, latest)| latest >= at)))
     }
 
     fn find_in(&self, generation: &Generation, range: SeqRange, at: Timestamp) -> Result<Option<Seq>, JournalError> {
@@ -152,4 +172,29 @@ impl Reader {
         let found = records.iter().find(|numbered| numbered.record.stamp().time >= at);
         Ok(Some(found.map_or(range.first, |numbered| numbered.seq)))
     }
+}
+
+fn stat_of(shelf: &Shelf) -> Stat {
+    let head = shelf.head();
+    let rack = shelf.rack();
+    let sealed = rack.sealed.iter().map(|(&first, sealed)| GenerationStat {
+        range: SeqRange::new(first, sealed.next),
+        bytes: sealed.bytes,
+        is_open: rack.is_open(first),
+    });
+    let mut generations: Vec<_> = sealed.collect();
+    let range = SeqRange::new(rack.active.first(), head);
+    generations.push(GenerationStat { range, bytes: rack.active_bytes, is_open: true });
+    let pending = shelf.pending.load(Ordering::Relaxed);
+    Stat { head, tail: rack.tail(), bytes: rack.bytes(), pending, generations }
+}
+
+/// Whether a generation has something at or after `at`. The active one, and what does not open, might.
+fn reaches(shelf: &Shelf, first: Seq, at: Timestamp) -> Result<bool, JournalError> {
+    let mut rack = shelf.rack();
+    if !rack.sealed.contains_key(&first) {
+        return Ok(true);
+    }
+    let survey = rack.survey(&shelf.path, first)?;
+    Ok(survey.is_none_or(|survey| survey.times.is_none_or(|(_, latest)| latest >= at)))
 }

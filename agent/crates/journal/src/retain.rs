@@ -1,13 +1,13 @@
-//! What goes, and in which order: generations that every sink has confirmed and the replay window does not cover;
-//! over budget those that are confirmed; then, oldest first, those that are not, each for a gap.
+//! What goes by age: generations that every sink has confirmed and the replay window does not cover. What goes for want
+//! of space is the budget's business.
 //!
 //! Whole directories go, so the space comes back at once and no key is ever deleted.
 
 use model::{Gap, GapReason, Seq, SeqRange};
 
+use crate::budget::GROWTH_BYTES;
 use crate::disk;
 use crate::error::JournalError;
-use crate::generation::Survey;
 use crate::journal::Journal;
 use crate::quarantine::quarantine;
 use crate::settings::Moment;
@@ -20,10 +20,11 @@ impl Journal {
     /// until an event for each is durable.
     pub fn retain(&mut self, drained: Seq, now: Moment) -> Result<Vec<Gap>, JournalError> {
         self.owe_found(drained)?;
+        self.drained = drained;
         self.quarantine_broken(drained)?;
         self.remove_expired(drained, now)?;
-        self.keep_budget(drained)?;
-        // A survey may have found more that does not open.
+        self.make_room(GROWTH_BYTES, now)?;
+        // A look may have found more that does not open.
         self.quarantine_broken(drained)?;
         Ok(self.owed_gaps())
     }
@@ -63,43 +64,9 @@ impl Journal {
         Ok(())
     }
 
-    fn keep_budget(&mut self, drained: Seq) -> Result<(), JournalError> {
-        let total = self.shelf.rack().bytes();
-        let mut excess = total.saturating_sub(self.settings.max_bytes);
-        if excess == 0 {
-            return Ok(());
-        }
-        let mut doomed = Vec::new();
-        let mut gaps = Vec::new();
-        for (first, sealed) in self.sealed() {
-            if excess == 0 {
-                break;
-            }
-            excess = excess.saturating_sub(sealed.bytes);
-            if sealed.next > drained {
-                let survey = self.shelf.rack().survey(&self.shelf.path, first)?;
-                gaps.extend(dropped(SeqRange::new(first.max(drained), sealed.next), survey));
-            }
-            doomed.push(first);
-        }
-        self.is_seal_due = excess > 0;
-        self.owed.owe(gaps)?;
-        doomed.into_iter().try_for_each(|first| self.remove(first))
-    }
-
-    fn remove(&mut self, first: Seq) -> Result<(), JournalError> {
+    pub(crate) fn remove(&mut self, first: Seq) -> Result<(), JournalError> {
         // Off the list first: a reader that finds it there can still open it.
         self.shelf.rack().forget(first);
         disk::remove(&dir_of(&self.shelf.path, first))
     }
-}
-
-/// The gap for what is dropped of a generation. Behind its last record may be a hole that was told before.
-fn dropped(lost: SeqRange, survey: Option<Survey>) -> Option<Gap> {
-    let (range, times, reason) = match survey {
-        Some(survey) => (SeqRange::new(lost.first, lost.next.min(survey.end)), survey.times, GapReason::Quota),
-        None => (lost, None, GapReason::Corrupt),
-    };
-    let gap = Gap { range: Some(range), count: range.len(), times, reason };
-    (!range.is_empty()).then_some(gap)
 }

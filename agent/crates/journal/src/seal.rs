@@ -27,8 +27,8 @@ const RECORDS_PER_VALUE_GOOD: u64 = 64;
 /// Fewer values than this are not worth a directory's syncs.
 const VALUES_WORTH: usize = 64;
 
-/// Seals the active generation of `journal` and starts the next.
-pub(crate) fn seal(journal: &mut Journal, now: Moment) -> Result<(), JournalError> {
+/// Seals the active generation of `journal`, starts the next, and gives back what was sealed.
+pub(crate) fn seal(journal: &mut Journal, now: Moment) -> Result<Arc<Generation>, JournalError> {
     let path = journal.shelf.path.clone();
     let first = journal.shelf.head();
     let dir = dir_of(&path, first);
@@ -46,18 +46,29 @@ pub(crate) fn seal(journal: &mut Journal, now: Moment) -> Result<(), JournalErro
     journal.active_since_ms = now.mono_ms;
     journal.is_seal_due = false;
     tracing::debug!(first = %before.first(), bytes = sealed_bytes, "generation sealed");
-    let count = first.0 - before.first().0;
-    let values = before.values();
-    if values < VALUES_WORTH || count / u64::try_from(values).expect("64 bits") >= RECORDS_PER_VALUE_GOOD {
-        return Ok(());
-    }
-    if let Err(error) = repack(journal, before, first) {
-        tracing::warn!(%error, "sealed generation not repacked, stays as it is");
-    }
-    Ok(())
+    Ok(before)
 }
 
-fn repack(journal: &Journal, before: Arc<Generation>, next: Seq) -> Result<(), JournalError> {
+/// Whether a repack of the active generation of `journal`, about to be sealed, saves a lot.
+pub(crate) fn is_repack_worth(journal: &Journal) -> bool {
+    let count = journal.shelf.head().0 - journal.active.first().0;
+    let values = journal.active.values();
+    values >= VALUES_WORTH && count / u64::try_from(values).expect("64 bits") < RECORDS_PER_VALUE_GOOD
+}
+
+/// Rewrites a sealed generation, up to `next`, in full blocks, if that can be done now.
+pub(crate) fn repack(journal: &Journal, before: Arc<Generation>, next: Seq) {
+    let first = before.first();
+    if let Err(error) = try_repack(journal, before, next) {
+        tracing::warn!(%error, "sealed generation not repacked, stays as it is");
+        let copy = disk::with_suffix(&dir_of(&journal.shelf.path, first), ".tmp");
+        if let Err(error) = disk::remove(&copy) {
+            tracing::warn!(%error, "the half made copy stays until the next start");
+        }
+    }
+}
+
+fn try_repack(journal: &Journal, before: Arc<Generation>, next: Seq) -> Result<(), JournalError> {
     let first = before.first();
     let dir = dir_of(&journal.shelf.path, first);
     let packed = disk::with_suffix(&dir, ".tmp");
@@ -67,11 +78,17 @@ fn repack(journal: &Journal, before: Arc<Generation>, next: Seq) -> Result<(), J
         return disk::remove(&packed);
     }
     drop(before);
-    disk::sync_tree(&packed)?;
-    let old = disk::with_suffix(&dir, ".old");
+    swap_in(journal, first)
+}
+
+/// Puts what was written to `<generation>.tmp` in the place of the generation.
+pub(crate) fn swap_in(journal: &Journal, first: Seq) -> Result<(), JournalError> {
+    let dir = dir_of(&journal.shelf.path, first);
+    let (fresh, old) = (disk::with_suffix(&dir, ".tmp"), disk::with_suffix(&dir, ".old"));
+    disk::sync_tree(&fresh)?;
     let mut rack = journal.shelf.rack();
     disk::rename(&dir, &old)?;
-    disk::rename(&packed, &dir)?;
+    disk::rename(&fresh, &dir)?;
     rack.replaced(first, disk::bytes_of(&dir)?);
     drop(rack);
     disk::remove(&old)
@@ -104,9 +121,9 @@ fn fill(dir: &Path, from: &Generation, next: Seq) -> Result<bool, JournalError> 
 
 /// Writes records into a new generation, in full blocks.
 pub(crate) struct Filling<'a> {
-    generation: &'a Generation,
-    numbering: Numbering,
-    encoder: Encoder,
+    pub(crate) generation: &'a Generation,
+    pub(crate) numbering: Numbering,
+    pub(crate) encoder: Encoder,
 }
 
 impl<'a> Filling<'a> {

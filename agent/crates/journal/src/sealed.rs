@@ -11,6 +11,10 @@ use crate::inventory::SealedStat;
 use crate::sheet::{self, Magic};
 
 pub(crate) const MAGIC: Magic = *b"TGSB";
+/// A file takes whole blocks of the file system, and its directory one more now and then.
+const BLOCK_BYTES: u64 = 4096;
+/// What the frame adds to a batch, at most.
+const FRAME_BYTES_MAX: u64 = 64;
 
 /// The sealed batches of one sink.
 #[derive(Debug)]
@@ -56,7 +60,8 @@ impl SealedStore {
     /// Seals the bytes of a batch: durable when it returns.
     pub fn put(&self, range: SeqRange, bytes: &[u8]) -> Result<(), JournalError> {
         let size = u64::try_from(bytes.len()).expect("usize has at most 64 bits");
-        if disk::bytes_of(&self.dir)?.saturating_add(size) > self.bytes_max {
+        let on_disk = (size + FRAME_BYTES_MAX).next_multiple_of(BLOCK_BYTES);
+        if disk::bytes_of(&self.dir)?.saturating_add(on_disk + BLOCK_BYTES) > self.bytes_max {
             return Err(JournalError::SealedFull { bytes: size, bytes_max: self.bytes_max });
         }
         disk::replace(&self.file_of(range), &sheet::frame(MAGIC, range.first.0, bytes))

@@ -10,12 +10,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use model::{Epoch, Seq, SeqRange};
+use model::{Epoch, GapReason, Seq, SeqRange};
 
 use crate::disk;
 use crate::error::JournalError;
 use crate::generation::{Fault, Generation, Purpose, Survey};
 use crate::holes::Holes;
+use crate::thin;
 use crate::vet::{Verdict, Vetting};
 
 /// Two: one that a sink drains and one that a second, later sink does.
@@ -28,6 +29,10 @@ pub(crate) struct Sealed {
     pub(crate) next: Seq,
     /// On disk.
     pub(crate) bytes: u64,
+    /// How far thinning has come with it: 0 not tried.
+    pub(crate) level: u8,
+    /// Whether it has holes from thinning.
+    pub(crate) is_thinned: bool,
     /// Filled in when it was first asked for.
     pub(crate) survey: Option<Survey>,
     /// It did not open: the writer will put it into quarantine.
@@ -54,8 +59,8 @@ pub(crate) struct Rack {
 
 /// Where a position stands.
 pub(crate) enum Place {
-    /// In this generation, which has all of this range.
-    Generation(Arc<Generation>, SeqRange),
+    /// In this generation, which has all of this range; what is missing in it is so for this reason.
+    Generation(Arc<Generation>, SeqRange, GapReason),
     /// In a generation that does not open.
     Broken(SeqRange),
     /// Below the first that is kept, which is this.
@@ -72,7 +77,7 @@ pub(crate) struct Shelf {
     pub(crate) pending: AtomicU64,
     rack: Mutex<Rack>,
     /// Held as long as anyone uses the journal.
-    _lock: File,
+    lock: File,
 }
 
 /// What a shelf stands on.
@@ -108,13 +113,20 @@ impl Shelf {
         let nexts = firsts.iter().skip(1).chain([active.first()].iter()).copied().collect::<Vec<_>>();
         let mut sealed = BTreeMap::new();
         for (&first, next) in firsts.iter().zip(nexts) {
-            sealed.insert(first, Sealed::new(next, disk::bytes_of(&dir_of(&path, first))?));
+            let dir = dir_of(&path, first);
+            let level = thin::level_at(&dir)?;
+            sealed.insert(first, Sealed { level, is_thinned: level > 0, ..Sealed::new(next, disk::bytes_of(&dir)?) });
         }
         let active_bytes = disk::bytes_of(active.dir())?;
         let active = Arc::new(active);
         let rack = Rack { sealed, active, active_bytes, found: Vec::new(), holes, vetting, recent: Vec::new() };
         let (head, pending) = (AtomicU64::new(head.0), AtomicU64::new(0));
-        Ok(Self { path, epoch, head, pending, rack: Mutex::new(rack), _lock: lock })
+        Ok(Self { path, epoch, head, pending, rack: Mutex::new(rack), lock })
+    }
+
+    /// The file that is locked.
+    pub(crate) fn lock(&self) -> &File {
+        &self.lock
     }
 
     /// The first position that is not durable yet.
@@ -142,7 +154,7 @@ impl Shelf {
         let mut rack = self.rack();
         if seq >= rack.active.first() {
             let range = SeqRange::new(rack.active.first(), Seq(u64::MAX));
-            return Ok(Place::Generation(Arc::clone(&rack.active), range));
+            return Ok(Place::Generation(Arc::clone(&rack.active), range, GapReason::Corrupt));
         }
         let Some((&first, sealed)) = rack.sealed.range(..=seq).next_back() else {
             return Ok(Place::Removed(rack.tail()));
@@ -153,8 +165,9 @@ impl Shelf {
             let after = rack.sealed.range(seq..).next().map_or(rack.active.first(), |(&first, _)| first);
             return Ok(Place::Broken(SeqRange::new(range.next, after)));
         }
+        let missing = if sealed.is_thinned { GapReason::Thinned } else { GapReason::Corrupt };
         match rack.open(&self.path, first)? {
-            Some(generation) => Ok(Place::Generation(generation, range)),
+            Some(generation) => Ok(Place::Generation(generation, range, missing)),
             None => Ok(Place::Broken(range)),
         }
     }
@@ -162,7 +175,16 @@ impl Shelf {
 
 impl Sealed {
     pub(crate) fn new(next: Seq, bytes: u64) -> Self {
-        Self { next, bytes, survey: None, is_broken: false, is_vetted: false, handle: Weak::new() }
+        Self {
+            next,
+            bytes,
+            level: 0,
+            is_thinned: false,
+            survey: None,
+            is_broken: false,
+            is_vetted: false,
+            handle: Weak::new(),
+        }
     }
 }
 
@@ -190,6 +212,8 @@ impl Rack {
         match verdict {
             Verdict::Lost => sealed.is_broken = true,
             Verdict::Sound(None) => {}
+            // What thinning took out was told when it was taken.
+            Verdict::Sound(Some(_)) if sealed.is_thinned => {}
             Verdict::Sound(Some(report)) => self.found.extend(self.holes.untold(&report.readable.missing(range))),
             Verdict::Salvaged(report) => {
                 sealed.bytes = disk::bytes_of(&dir_of(path, first))?;
@@ -262,6 +286,11 @@ impl Rack {
             sealed.bytes = bytes;
             sealed.is_vetted = true;
         }
+    }
+
+    /// The sealed generations that are open.
+    pub(crate) fn opened(&self) -> Vec<Seq> {
+        self.sealed.keys().copied().filter(|first| self.is_open(*first)).collect()
     }
 
     /// Whether a generation is open.

@@ -170,6 +170,8 @@ pub enum GapReason {
     Overrun,
     /// A sink's far side refused them for good.
     Quarantine,
+    /// The journal's budget was spent, and minima, means, maxima and last values stand in their place.
+    Thinned,
 }
 
 impl GapReason {
@@ -180,6 +182,7 @@ impl GapReason {
             GapReason::Corrupt => "corrupt",
             GapReason::Overrun => "overrun",
             GapReason::Quarantine => "quarantine",
+            GapReason::Thinned => "thinned",
         }
     }
 }
@@ -187,7 +190,7 @@ impl GapReason {
 /// The record of a loss: what, how many, when, why. Nothing is ever lost without one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gap {
-    /// The positions that are gone, where they had any.
+    /// The positions that are gone, where they had any; for [`GapReason::Thinned`] those among which they are gone.
     pub range: Option<SeqRange>,
     /// How many readings and events.
     pub count: u64,

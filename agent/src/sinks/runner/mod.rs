@@ -20,7 +20,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use journal::{Cursor, CursorFile, JournalError, Loaded, NamedBatch, Reader, SealedStore};
-use model::{Gap, GapReason, RangeSet, Record, Seq, SeqRange, SinkId};
+use model::{Epoch, Gap, GapReason, RangeSet, Record, Seq, SeqRange, SinkId};
 use tokio::sync::watch;
 use tokio::task::block_in_place;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -29,6 +29,7 @@ use tracing::{error, info, warn};
 
 use super::{Batch, Sink};
 use crate::clock::Clock;
+use crate::config::SinkBytes;
 use crate::record::Inbox;
 use crate::telemetry::health::{SinkHealth, SinkState};
 use crate::telemetry::logs::chain;
@@ -41,14 +42,15 @@ const STORE_EVERY: Duration = Duration::from_secs(5);
 const TEND_EVERY: Duration = Duration::from_secs(1);
 /// How long an orderly end may take.
 const END_LIMIT: Duration = Duration::from_secs(4);
-/// Sealed batches on disk: one window of objects.
-const SEALED_BYTES_MAX: u64 = 64 << 20;
-/// Batches set aside for a person to look at; beyond it they are counted and dropped, their gap stands either way.
-const QUARANTINED_BYTES_MAX: u64 = 16 << 20;
+/// How long a loop waits that met a disk which is full, read-only or gone.
+const DISK_WAIT: Duration = Duration::from_secs(1);
+/// Room in the store of sealed batches for the frame, the directory and a batch whose removal waits.
+const SEALED_SLACK_BYTES: u64 = 64 << 10;
 
 type UnderWay = FuturesUnordered<Pin<Box<dyn Future<Output = Outcome> + Send>>>;
 
 /// What a runner works with; the same for every kind of sink.
+#[derive(Clone)]
 pub struct Surroundings {
     /// The sink's name.
     pub id: SinkId,
@@ -66,8 +68,54 @@ pub struct Surroundings {
     pub health: Arc<SinkHealth>,
     /// How long readings wait for the clock to be set.
     pub hold_untrusted: Duration,
+    /// What it may keep on disk.
+    pub bytes: SinkBytes,
     /// Whether what is not due yet is sent at the end.
     pub flushes_at_end: bool,
+}
+
+/// Runs a sink until told to stop. `make` is asked for it as soon as the journal is open, and again while the local
+/// disk does not let it or its cursor be opened.
+///
+/// The first attempt is made here and now, not when the task is first polled: what the cursor says is known before
+/// retention asks.
+pub fn run<S: Sink>(
+    mut make: impl FnMut(&Epoch) -> std::io::Result<S> + Send + 'static,
+    with: Surroundings,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> + Send + 'static {
+    let mut opened = open(&mut make, &with);
+    async move {
+        loop {
+            match opened {
+                Ok(runner) => return runner.run(stop).await,
+                Err(error) => {
+                    with.health.state.set(SinkState::Retrying);
+                    if with.health.last_error.get().as_ref() != Some(&error) {
+                        warn!(sink = %with.id, error, "the local disk does not let the sink start, will try again");
+                    }
+                    with.health.last_error.set(Some(error));
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(DISK_WAIT) => {}
+            }
+            opened = block_in_place(|| open(&mut make, &with));
+        }
+    }
+}
+
+fn open<S: Sink>(
+    make: &mut impl FnMut(&Epoch) -> std::io::Result<S>,
+    with: &Surroundings,
+) -> Result<Runner<S>, String> {
+    let epoch = with.reader.epoch().filter(|_| with.reader.is_attached());
+    let epoch = epoch.ok_or_else(|| JournalError::Unavailable.to_string())?;
+    let sink = make(&epoch).map_err(|error| error.to_string())?;
+    let runner = Runner::open(sink, with.clone()).map_err(|error| chain(&error))?;
+    with.health.state.set(SinkState::Ok);
+    Ok(runner)
 }
 
 /// The loop of one sink.
@@ -83,6 +131,10 @@ pub struct Runner<S> {
     under_way: UnderWay,
     waiting: Option<Waiting>,
     is_moved: bool,
+    /// What the local disk last refused.
+    disk_trouble: Option<String>,
+    /// Sealed batches that are confirmed and still on disk.
+    spent: Vec<SeqRange>,
     store_at: Instant,
     tend_at: Instant,
     ending: Option<Instant>,
@@ -110,8 +162,8 @@ impl<S: Sink> Runner<S> {
                 Cursor::starting_at(tail)
             }
         };
-        let sealed = Arc::new(SealedStore::open(&with.folder, &with.id, SEALED_BYTES_MAX)?);
-        let quarantined = SealedStore::open(&with.folder.join("quarantined"), &with.id, QUARANTINED_BYTES_MAX)?;
+        let sealed = Arc::new(SealedStore::open(&with.folder, &with.id, with.bytes.sealed)?);
+        let quarantined = SealedStore::open(&with.folder.join("quarantined"), &with.id, with.bytes.quarantined)?;
         with.health.drained.store(cursor.low_water().0, Ordering::Release);
         with.health.confirmed.store(cursor.confirmed().len(), Ordering::Relaxed);
         let claimed = cursor.confirmed().clone();
@@ -127,6 +179,8 @@ impl<S: Sink> Runner<S> {
             under_way: FuturesUnordered::new(),
             waiting: None,
             is_moved: false,
+            disk_trouble: None,
+            spent: Vec::new(),
             store_at: now + STORE_EVERY,
             tend_at: now,
             ending: None,
@@ -136,7 +190,7 @@ impl<S: Sink> Runner<S> {
     /// Delivers until told to stop.
     pub async fn run(mut self, stop: CancellationToken) {
         if let Err(error) = self.deliver_for_ever(&stop).await {
-            // The journal's own disk failed: its writer ends the process, this loop only says what it saw.
+            // No matter of waiting: a defect, or a journal of a later format. This loop only says what it saw.
             let error = chain(&error);
             error!(sink = %self.with.id, error, "sink stopped");
             self.with.health.state.set(SinkState::Failed);
@@ -148,14 +202,19 @@ impl<S: Sink> Runner<S> {
     async fn deliver_for_ever(&mut self, stop: &CancellationToken) -> Result<(), JournalError> {
         self.resume_named();
         loop {
-            let action = self.choose(stop).await?;
-            match action {
-                Action::Take(outcome) => self.take(outcome)?,
-                Action::Start(range) => self.start(range).await?,
-                Action::Store => self.store()?,
-                Action::Tend => self.tend(false).await,
-                Action::Look => {}
-                Action::End => break,
+            let acted = match self.choose(stop).await {
+                Ok(Action::End) => break,
+                Ok(action) => self.act(action).await,
+                Err(error) => Err(error),
+            };
+            match acted {
+                Ok(()) => {}
+                Err(error) if error.is_disk() => {
+                    self.note_disk(Some(&error));
+                    // Also at the end, whose limit is longer.
+                    tokio::time::sleep(DISK_WAIT).await;
+                }
+                Err(error) => return Err(error),
             }
             self.note_end(stop);
         }
@@ -164,6 +223,38 @@ impl<S: Sink> Runner<S> {
             warn!(sink = %self.with.id, "no time to finish the manifest, the next start does");
         }
         Ok(())
+    }
+
+    async fn act(&mut self, action: Action) -> Result<(), JournalError> {
+        match action {
+            Action::Take(outcome) => self.take(outcome)?,
+            Action::Start(range) => self.start(range).await?,
+            Action::Store => self.store()?,
+            Action::Tend => {
+                self.tend(false).await;
+                return Ok(());
+            }
+            Action::Look | Action::End => return Ok(()),
+        }
+        // Only what went to the disk says that it is back.
+        self.note_disk(None);
+        Ok(())
+    }
+
+    /// Says once that the local disk is waited for, and once that it is back.
+    fn note_disk(&mut self, trouble: Option<&JournalError>) {
+        let text = trouble.map(|error| chain(error));
+        if self.disk_trouble.is_some() == text.is_some() {
+            return;
+        }
+        match &text {
+            Some(error) => {
+                warn!(sink = %self.with.id, error, "the local disk fails this sink, will try again");
+                self.with.health.last_error.set(Some(error.clone()));
+            }
+            None => info!(sink = %self.with.id, "the local disk is back"),
+        }
+        self.disk_trouble = text;
     }
 
     /// Chooses what to do next; changes nothing that a dropped future would lose.
@@ -182,11 +273,11 @@ impl<S: Sink> Runner<S> {
         };
         let end_at = self.ending.unwrap_or(self.tend_at);
         let is_ending = self.ending.is_some();
-        let is_moved = self.is_moved;
+        let (is_moved, is_spent) = (self.is_moved, !self.spent.is_empty());
         Ok(tokio::select! {
             Some(outcome) = self.under_way.next() => Action::Take(outcome),
             () = sleep_until(self.tend_at) => Action::Tend,
-            () = sleep_until(self.store_at), if is_moved => Action::Store,
+            () = sleep_until(self.store_at), if is_moved || is_spent => Action::Store,
             () = sleep_until(due_at.min(end_at)) => Action::Look,
             () = stop.cancelled(), if !is_ending => Action::Look,
             moved = self.with.head.changed(), if is_free => match moved {
@@ -246,11 +337,23 @@ impl<S: Sink> Runner<S> {
             return self.confirm(covered, 0);
         }
         let Some(batch) = batch else { return self.confirm(covered, 0) };
-        if self.sink.is_sealed() {
-            self.seal(&batch)?;
+        if self.sink.is_sealed()
+            && let Err(error) = self.seal(&batch)
+        {
+            // Not sent, so not under way: the same hole is found and cut again.
+            self.claimed.remove(covered);
+            self.cursor.forget(batch.range);
+            return Err(error);
         }
         self.send(batch);
         Ok(())
+    }
+
+    /// How large a batch may be that is sealed, so that a window of them fits.
+    fn sealed_batch_bytes_max(&self) -> usize {
+        let window = u64::try_from(self.sink.limits().window.max(1)).unwrap_or(u64::MAX);
+        let bytes = (self.with.bytes.sealed / window).saturating_sub(SEALED_SLACK_BYTES);
+        usize::try_from(bytes).unwrap_or(usize::MAX)
     }
 
     /// Name the batch before sending it.
@@ -284,8 +387,8 @@ impl<S: Sink> Runner<S> {
         self.with.health.confirmed.store(self.cursor.confirmed().len(), Ordering::Relaxed);
         self.with.health.delivered_total.fetch_add(delivered, Ordering::Relaxed);
         if self.sink.is_sealed() {
+            self.spent.push(range);
             self.store()?;
-            block_in_place(|| self.sealed.remove(range))?;
         }
         Ok(())
     }
@@ -296,6 +399,11 @@ impl<S: Sink> Runner<S> {
         self.is_moved = false;
         // Retention believes only what is durable: a cursor that a crash takes back must still find its records.
         self.with.health.drained.store(self.cursor.low_water().0, Ordering::Release);
+        // Only now: a cursor that a crash takes back still needs the bytes.
+        while let Some(&spent) = self.spent.last() {
+            block_in_place(|| self.sealed.remove(spent))?;
+            self.spent.pop();
+        }
         Ok(())
     }
 

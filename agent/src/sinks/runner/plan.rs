@@ -53,6 +53,10 @@ impl<S: Sink> Runner<S> {
     /// Looks for the first hole and when it is due.
     pub(super) async fn look(&mut self) -> Result<Next, JournalError> {
         let head = *self.with.head.borrow_and_update();
+        if !self.with.reader.is_attached() {
+            // The disk is waited for; the far side is not to blame.
+            return Ok(Next::Nothing);
+        }
         let tail = self.with.reader.tail();
         self.skip_dropped(SeqRange::new(self.cursor.low_water(), tail));
         let holes = self.claimed.missing(SeqRange::new(tail, head));
@@ -120,7 +124,14 @@ impl<S: Sink> Runner<S> {
     /// Makes a batch from the beginning of `range`, off the runtime: disk reads and compression take their time.
     pub(super) async fn plan(&mut self, range: SeqRange) -> Result<Plan, JournalError> {
         let (sink, reader, clock) = (self.sink.clone(), self.with.reader.clone(), self.with.clock.clone());
-        blocking(move || plan(&sink, &reader, &clock, range)).await
+        // A batch that is sealed must fit its store.
+        let bytes_max = if sink.is_sealed() { self.sealed_batch_bytes_max() } else { usize::MAX };
+        blocking(move || {
+            let mut limits = sink.limits();
+            limits.bytes_max = limits.bytes_max.min(bytes_max);
+            plan(&sink, limits, &reader, &clock, range)
+        })
+        .await
     }
 }
 
@@ -137,8 +148,13 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
-fn plan<S: Sink>(sink: &Arc<S>, reader: &Reader, clock: &Clock, range: SeqRange) -> Result<Plan, JournalError> {
-    let limits = sink.limits();
+fn plan<S: Sink>(
+    sink: &Arc<S>,
+    limits: BatchLimits,
+    reader: &Reader,
+    clock: &Clock,
+    range: SeqRange,
+) -> Result<Plan, JournalError> {
     let (mut records, next, lost) = read(reader, range, limits.records_max)?;
     for numbered in &mut records {
         clock.correct(numbered.boot, &mut numbered.record);
@@ -180,8 +196,8 @@ fn read(reader: &Reader, range: SeqRange, records_max: usize) -> Result<Read, Jo
             break; // Nothing more is durable.
         }
         records.append(&mut chunk.records);
-        // What retention dropped while this was read has its gap in the journal already.
-        let unrecorded = chunk.lost.iter().filter(|lost| lost.reason != GapReason::Quota);
+        // What the budget dropped or thinned while this was read has its gap in the journal already.
+        let unrecorded = chunk.lost.iter().filter(|lost| lost.reason == GapReason::Corrupt);
         lost.extend(unrecorded.map(|lost| (lost.range, lost.reason)));
         next = chunk.next;
     }

@@ -79,7 +79,8 @@ struct GapMirror {
 }
 
 /// Positions on disk. Append only.
-const GAP_REASONS: [GapReason; 4] = [GapReason::Quota, GapReason::Corrupt, GapReason::Overrun, GapReason::Quarantine];
+const GAP_REASONS: [GapReason; 5] =
+    [GapReason::Quota, GapReason::Corrupt, GapReason::Overrun, GapReason::Quarantine, GapReason::Thinned];
 const CLOCKS: [Clock; 3] = [Clock::Synced, Clock::Corrected, Clock::Untrusted];
 
 fn config() -> Configuration<LittleEndian, Varint, Limit<BYTES_MAX>> {

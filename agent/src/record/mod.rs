@@ -4,15 +4,19 @@
 //! most `commit_interval` after its last byte arrived: the commit starts early by what the last ones took. While a
 //! commit runs more readings queue up, so that a slow card makes larger commits, not a longer queue.
 //!
-//! A failed sync is never retried (the kernel has already forgotten the pages): this thread ends, the process ends
+//! A disk that is full, read-only or gone is waited for (`keeper`), and the newest records wait in memory (`ring`): the
+//! instruments are not disturbed. A failed sync is never retried (the kernel has already forgotten the pages): this thread ends, the process ends
 //! with 74, and the next start recovers what the disk really holds.
+
+mod keeper;
+mod ring;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
-use journal::{Journal, JournalError};
+use journal::{JournalError, Probe, Reader, Settings};
 use model::{Gap, Record, Seq};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +25,8 @@ use tracing::{error, info, warn};
 use crate::clock::{self, Clock};
 use crate::config::JournalConfig;
 use crate::telemetry::health::{JournalHealth, SinkHealth};
+use keeper::{Keeper, Kept};
+use ring::Ring;
 
 /// Readings that may wait for the writer: two seconds of the fastest bus, about 3 MiB. Beyond it a bus is told that
 /// there is no room, and what it drops becomes a gap.
@@ -104,7 +110,8 @@ pub async fn watch_clock(clock: Clock, inbox: Inbox, stop: CancellationToken) {
 
 /// The writer and what it needs.
 pub struct Writer {
-    journal: Journal,
+    keeper: Keeper,
+    ring: Ring,
     config: JournalConfig,
     clock: Clock,
     rx: Receiver<Message>,
@@ -120,21 +127,33 @@ pub struct Writer {
     owed: Vec<Gap>,
 }
 
-/// Makes the writer, its way in, and the durable head that it publishes.
-pub fn new(
-    journal: Journal,
-    head: Seq,
+/// Makes the writer, its way in, the reading side, and the durable head that it publishes.
+///
+/// A journal that can not be opened for want of its disk is waited for; other reasons are errors.
+pub fn open(
     config: &JournalConfig,
+    (reserved_bytes, probe): (u64, Option<Probe>),
     clock: &Clock,
     health: &Arc<JournalHealth>,
     sinks: Vec<Arc<SinkHealth>>,
-) -> (Writer, Inbox, watch::Receiver<Seq>) {
+) -> Result<(Writer, Inbox, Reader, watch::Receiver<Seq>), JournalError> {
+    let settings = Settings {
+        max_bytes: config.max_bytes,
+        reserved_bytes,
+        when_full: config.when_full,
+        probe,
+        keep_delivered_ms: u64::try_from(config.keep_delivered.as_millis()).unwrap_or(u64::MAX),
+        ..Settings::at(&config.path)
+    };
+    let (keeper, reader) = Keeper::open(settings, clock)?;
+    health.trouble.set(keeper.trouble().map(str::to_owned));
     let (tx, rx) = sync_channel(WAITING_MESSAGES_MAX);
-    let (head_tx, head_rx) = watch::channel(head);
+    let (head_tx, head_rx) = watch::channel(reader.head());
     let waiting = Arc::new(AtomicUsize::new(0));
     let inbox = Inbox { tx, waiting: waiting.clone(), health: health.clone() };
     let writer = Writer {
-        journal,
+        keeper,
+        ring: Ring::default(),
         config: config.clone(),
         clock: clock.clone(),
         rx,
@@ -148,13 +167,12 @@ pub fn new(
         flushes: Vec::new(),
         owed: Vec::new(),
     };
-    (writer, inbox, head_rx)
+    Ok((writer, inbox, reader, head_rx))
 }
 
 impl Writer {
     /// Writes until every way in is gone, then commits once more.
     pub fn run(mut self) -> Result<(), JournalError> {
-        self.owed = self.journal.owed_gaps();
         loop {
             let message = match self.rx.recv_timeout(self.until_due()) {
                 Ok(message) => Some(message),
@@ -165,13 +183,17 @@ impl Writer {
                 self.take(message);
                 self.take_waiting();
             }
-            self.append_owed();
             if self.is_due() {
                 self.commit()?;
             }
             self.retain()?;
         }
-        self.commit()
+        self.commit()?;
+        let (left, trouble) = (self.ring.len() + self.keeper.waiting(), self.keeper.trouble());
+        if left > 0 {
+            error!(left, trouble, "ending while the journal can not be written, these readings are lost");
+        }
+        Ok(())
     }
 
     fn take(&mut self, message: Message) {
@@ -182,31 +204,25 @@ impl Writer {
                 let arrived = records.first().map(|record| record.stamp().mono_ms);
                 let arrived = arrived.unwrap_or_else(|| self.clock.mono_ms());
                 self.oldest_ms = Some(self.oldest_ms.map_or(arrived, |oldest| oldest.min(arrived)));
-                self.journal.append(self.clock.boot(), records);
+                let fallen = self.ring.push(records);
+                subtract(&self.health.at_risk, fallen);
+                self.health.dropped_total.fetch_add(fallen, Ordering::Relaxed);
             }
             Message::Flush(reply) => self.flushes.push(reply),
         }
     }
 
     fn take_waiting(&mut self) {
-        while self.journal.pending() < self.config.commit_readings.max(WAITING_READINGS_MAX) {
+        for _ in 0..WAITING_MESSAGES_MAX {
+            let is_enough = self.ring.len() >= self.config.commit_readings.max(WAITING_READINGS_MAX);
+            if self.keeper.trouble().is_none() && (is_enough || self.ring.is_half_full()) {
+                break;
+            }
             match self.rx.try_recv() {
                 Ok(message) => self.take(message),
                 Err(_) => break,
             }
         }
-    }
-
-    /// Gaps that the journal owes (budget spent, damage found) go in as events.
-    fn append_owed(&mut self) {
-        if self.owed.is_empty() {
-            return;
-        }
-        let stamp = self.clock.stamp();
-        let events: Vec<Record> = self.owed.drain(..).map(|gap| Record::Event(gap.into_event(stamp))).collect();
-        self.oldest_ms = Some(self.oldest_ms.unwrap_or(stamp.mono_ms));
-        self.health.at_risk.fetch_add(u64::try_from(events.len()).unwrap_or(u64::MAX), Ordering::AcqRel);
-        self.journal.append(self.clock.boot(), events);
     }
 
     /// When what waits is to be committed. After a quiet interval: as soon as the rest of a line, and whoever talks
@@ -221,35 +237,53 @@ impl Writer {
 
     fn until_due(&self) -> Duration {
         let now = self.clock.mono_ms();
-        let wait = self.oldest_ms.map_or(RETAIN_EVERY_MS, |oldest| self.due_ms(oldest).saturating_sub(now));
+        let due_ms = self.keeper.next_try_ms().or_else(|| self.oldest_ms.map(|oldest| self.due_ms(oldest)));
+        let wait = due_ms.map_or(RETAIN_EVERY_MS, |due| due.saturating_sub(now));
         Duration::from_millis(wait.min(RETAIN_EVERY_MS))
     }
 
     fn is_due(&self) -> bool {
-        let is_old = self.oldest_ms.is_some_and(|oldest| self.clock.mono_ms() >= self.due_ms(oldest));
-        is_old || self.journal.pending() >= self.config.commit_readings || !self.flushes.is_empty()
+        let now = self.clock.mono_ms();
+        if let Some(next_try) = self.keeper.next_try_ms() {
+            return now >= next_try || !self.flushes.is_empty();
+        }
+        let is_old = self.oldest_ms.is_some_and(|oldest| now >= self.due_ms(oldest));
+        let is_much = self.ring.len() >= self.config.commit_readings || self.ring.is_half_full();
+        is_old || is_much || !self.flushes.is_empty() || !self.owed.is_empty()
     }
 
     fn commit(&mut self) -> Result<(), JournalError> {
-        let count = u64::try_from(self.journal.pending()).unwrap_or(u64::MAX);
-        if count > 0 {
-            let started = self.clock.moment();
-            let head = self.journal.commit(started)?;
-            let took = self.clock.mono_ms().saturating_sub(started.mono_ms);
-            self.health.last_commit_ms.store(took, Ordering::Relaxed);
-            self.last_commit_at_ms = started.mono_ms;
-            self.health.committed_total.fetch_add(count, Ordering::Relaxed);
-            // First the head, then what is at risk: nobody may see both old and be told that all is delivered.
-            self.head.send_replace(head);
-            subtract(&self.health.at_risk, count);
+        let is_idle = self.ring.len() == 0 && self.owed.is_empty() && self.keeper.waiting() == 0;
+        if !is_idle || self.keeper.trouble().is_some() {
+            let started_ms = self.clock.mono_ms();
+            let kept = self.keeper.commit(&mut self.ring, &mut self.owed)?;
+            self.health.trouble.set(self.keeper.trouble().map(str::to_owned));
+            if let Some(kept) = kept {
+                self.publish(kept, started_ms);
+            }
         }
-        self.oldest_ms = None;
+        if self.keeper.trouble().is_none() {
+            self.oldest_ms = None;
+        }
+        // Also where nothing could be written: who ends the agent does not wait for a disk.
         for flush in self.flushes.drain(..) {
             if flush.send(()).is_err() {
                 warn!("a flush was no longer waited for");
             }
         }
         Ok(())
+    }
+
+    fn publish(&mut self, kept: Kept, started_ms: u64) {
+        let Kept { head, settled, refused } = kept;
+        let took = self.clock.mono_ms().saturating_sub(started_ms);
+        self.health.last_commit_ms.store(took, Ordering::Relaxed);
+        self.last_commit_at_ms = started_ms;
+        self.health.committed_total.fetch_add(settled - refused, Ordering::Relaxed);
+        self.health.dropped_total.fetch_add(refused, Ordering::Relaxed);
+        // First the head, then what is at risk: nobody may see both old and be told that all is delivered.
+        self.head.send_replace(head);
+        subtract(&self.health.at_risk, settled);
     }
 
     fn retain(&mut self) -> Result<(), JournalError> {
@@ -260,12 +294,8 @@ impl Writer {
         self.next_retain_ms = now.mono_ms + RETAIN_EVERY_MS;
         let head = *self.head.borrow();
         let drained = self.sinks.iter().map(|sink| Seq(sink.drained.load(Ordering::Acquire))).min().unwrap_or(head);
-        for gap in self.journal.retain(drained, now)? {
-            error!(
-                count = gap.count,
-                reason = gap.reason.as_str(),
-                "the journal is over its budget, the oldest records were dropped"
-            );
+        for gap in self.keeper.retain(drained)? {
+            error!(count = gap.count, reason = gap.reason.as_str(), "records were lost, a gap says so");
             self.health.dropped_total.fetch_add(gap.count, Ordering::Relaxed);
             self.owed.push(gap);
         }
