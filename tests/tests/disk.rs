@@ -25,7 +25,7 @@ const LINES_PER_SECOND: u32 = 200;
 /// Runs `story` in a mount namespace of its own: this test again, started by `unshare`.
 fn with_own_mounts(name: &str, story: impl FnOnce(&Path)) {
     if env::var_os(INSIDE).is_some() {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().expect("holds in the story");
         story(dir.path());
         return;
     }
@@ -33,17 +33,26 @@ fn with_own_mounts(name: &str, story: impl FnOnce(&Path)) {
     let probe = Command::new("unshare").args(own).args(["mount", "-t", "tmpfs", "tmpfs", "/mnt"]).output();
     if !probe.is_ok_and(|probe| probe.status.success()) {
         // Not a print macro: those are only shown when a test fails.
-        writeln!(std::io::stderr(), "SKIPPED {name}: mounting needs root, and is not permitted here").unwrap();
+        writeln!(std::io::stderr(), "SKIPPED {name}: mounting needs root, and is not permitted here")
+            .expect("holds in the story");
         return;
     }
     let mut again = Command::new("unshare");
-    again.args(own).arg(env::current_exe().unwrap()).args(["--exact", name, "--nocapture", "--test-threads=1"]);
-    assert!(again.env(INSIDE, "1").status().unwrap().success(), "{name} failed in its own mount namespace, see above");
+    again.args(own).arg(env::current_exe().expect("holds in the story")).args([
+        "--exact",
+        name,
+        "--nocapture",
+        "--test-threads=1",
+    ]);
+    assert!(
+        again.env(INSIDE, "1").status().expect("holds in the story").success(),
+        "{name} failed in its own mount namespace, see above"
+    );
 }
 
 #[track_caller]
 fn mount(args: &[&str]) {
-    let output = Command::new("mount").args(args).output().unwrap();
+    let output = Command::new("mount").args(args).output().expect("holds in the story");
     assert!(output.status.success(), "mount {args:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
@@ -56,36 +65,40 @@ struct Card {
 impl Card {
     fn new(dir: &Path) -> Self {
         let (card, slot) = (dir.join("card"), dir.join("slot"));
-        fs::create_dir_all(&card).unwrap();
-        fs::create_dir_all(&slot).unwrap();
-        mount(&["-t", "tmpfs", "-o", "size=48m", "tmpfs", card.to_str().unwrap()]);
+        fs::create_dir_all(&card).expect("holds in the story");
+        fs::create_dir_all(&slot).expect("holds in the story");
+        mount(&["-t", "tmpfs", "-o", "size=48m", "tmpfs", card.to_str().expect("holds in the story")]);
         let card = Self { card, slot };
         card.put_in();
         card
     }
 
     fn put_in(&self) {
-        mount(&["--bind", self.card.to_str().unwrap(), self.slot.to_str().unwrap()]);
+        mount(&[
+            "--bind",
+            self.card.to_str().expect("holds in the story"),
+            self.slot.to_str().expect("holds in the story"),
+        ]);
     }
 
     fn pull_out(&self) {
-        let output = Command::new("umount").arg("-l").arg(&self.slot).output().unwrap();
+        let output = Command::new("umount").arg("-l").arg(&self.slot).output().expect("holds in the story");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
     fn remount(&self, how: &str) {
-        mount(&["-o", &format!("remount,bind,{how}"), self.slot.to_str().unwrap()]);
+        mount(&["-o", &format!("remount,bind,{how}"), self.slot.to_str().expect("holds in the story")]);
     }
 
     /// The whole file system, wherever it is mounted; nobody may have it open for writing.
     fn remount_card(&self, how: &str) {
-        mount(&["-o", &format!("remount,{how}"), self.card.to_str().unwrap()]);
+        mount(&["-o", &format!("remount,{how}"), self.card.to_str().expect("holds in the story")]);
     }
 
     /// Somebody else takes all that is free.
     fn fill(&self) -> PathBuf {
         let path = self.card.join("somebody-elses");
-        let mut file = File::create(&path).unwrap();
+        let mut file = File::create(&path).expect("holds in the story");
         while file.write_all(&[0; 64 << 10]).is_ok() {}
         path
     }
@@ -98,7 +111,8 @@ fn said(number: u64) -> String {
 fn config(dir: &Path, card: &Card, port: &Port) -> String {
     let (here, there) = (dir.join("journal"), card.slot.join("journal"));
     let preamble = agent::preamble(dir, "200ms");
-    let preamble = preamble.replace(here.to_str().unwrap(), there.to_str().unwrap());
+    let preamble =
+        preamble.replace(here.to_str().expect("holds in the story"), there.to_str().expect("holds in the story"));
     preamble + &agent::counter("counter", port.path()) + &agent::file_sink("usb", &dir.join("lake"), "ndjson")
 }
 
@@ -167,7 +181,7 @@ fn a_disk_filled_by_somebody_else_costs_nothing_but_time() {
         for _ in 0..2 {
             let filler = card.fill();
             assert_degraded(&agent, "full");
-            fs::remove_file(filler).unwrap();
+            fs::remove_file(filler).expect("holds in the story");
             assert_well_again(&agent);
         }
         assert_all_delivered(dir, agent, talker);
@@ -207,7 +221,7 @@ fn a_start_without_a_usable_disk_takes_readings_and_delivers_them_once_it_is_rep
         assert_degraded(&agent, "ead-only");
         card.remount("rw");
         assert_well_again(&agent);
-        let status = agent.status().unwrap();
+        let status = agent.status().expect("holds in the story");
         assert!(status["epoch"].as_str().is_some_and(|epoch| !epoch.is_empty()));
         assert_all_delivered(dir, agent, talker);
     });

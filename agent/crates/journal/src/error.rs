@@ -96,10 +96,14 @@ impl JournalError {
     pub fn is_disk(&self) -> bool {
         use JournalError as E;
         match self {
-            E::Io { .. } | E::Store { .. } | E::NoSpace { .. } | E::Replaced { .. } | E::Unavailable | E::Poisoned => {
-                true
-            }
-            E::SealedFull { .. } | E::SealedDamaged { .. } => true,
+            E::Io { .. }
+            | E::Store { .. }
+            | E::NoSpace { .. }
+            | E::Replaced { .. }
+            | E::Unavailable
+            | E::Poisoned
+            | E::SealedFull { .. }
+            | E::SealedDamaged { .. } => true,
             E::Locked { .. } | E::NotAJournal { .. } | E::Format { .. } | E::Sync { .. } => false,
         }
     }

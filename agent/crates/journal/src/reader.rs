@@ -47,8 +47,8 @@ pub struct Stat {
 }
 
 impl Reader {
-    pub(crate) fn of(shelf: Arc<Shelf>) -> Self {
-        Self { slot: Arc::new(Slot::of(shelf)) }
+    pub(crate) fn of(held: Arc<Shelf>) -> Self {
+        Self { slot: Arc::new(Slot::of(held)) }
     }
 
     /// A reader of a journal that is not open yet: [`Reader::attach`] makes it read.
@@ -64,7 +64,7 @@ impl Reader {
     /// No clone of this reader holds the journal open any more, once the reads that are under way have ended. What was
     /// last known is still told; reads fail with [`JournalError::Unavailable`].
     pub fn detach(&self) {
-        let last = self.slot.shelf().map(|shelf| (shelf.epoch.clone(), stat_of(&shelf)));
+        let last = self.slot.shelf().map(|held| (held.epoch.clone(), stat_of(&held)));
         self.slot.take_out(last);
     }
 
@@ -75,23 +75,23 @@ impl Reader {
 
     /// Minted when the journal was created; `None` while it was never open.
     pub fn epoch(&self) -> Option<Epoch> {
-        let shelf = self.slot.shelf();
-        shelf.map(|shelf| shelf.epoch.clone()).or_else(|| self.slot.last().map(|(epoch, _)| epoch))
+        let held = self.slot.shelf();
+        held.map(|held| held.epoch.clone()).or_else(|| self.slot.last().map(|(epoch, _)| epoch))
     }
 
     /// The first position that is not durable yet.
     pub fn head(&self) -> Seq {
-        self.slot.shelf().map_or_else(|| self.last().head, |shelf| shelf.head())
+        self.slot.shelf().map_or_else(|| self.last().head, |held| held.head())
     }
 
     /// The first position that is kept.
     pub fn tail(&self) -> Seq {
-        self.slot.shelf().map_or_else(|| self.last().tail, |shelf| shelf.tail())
+        self.slot.shelf().map_or_else(|| self.last().tail, |held| held.tail())
     }
 
     /// The journal's measures as of the last commit.
     pub fn stat(&self) -> Stat {
-        self.slot.shelf().map_or_else(|| self.last(), |shelf| stat_of(&shelf))
+        self.slot.shelf().map_or_else(|| self.last(), |held| stat_of(&held))
     }
 
     fn last(&self) -> Stat {
@@ -120,11 +120,11 @@ impl Reader {
     /// What does not read any more is named in [`Chunk::lost`] and passed over: never an error, never wrong data. An
     /// error is the machine's (no descriptor, no memory) and may be gone the next time.
     pub fn read(&self, within: SeqRange, records_max: usize) -> Result<Chunk, JournalError> {
-        let shelf = self.slot.open()?;
-        let end = within.next.min(shelf.head());
+        let held = self.slot.open()?;
+        let end = within.next.min(held.head());
         let mut chunk = Chunk::starting_at(within.first);
         while chunk.next < end && chunk.records.len() < records_max {
-            match shelf.place_of(chunk.next)? {
+            match held.place_of(chunk.next)? {
                 Place::Generation(generation, range, missing) => {
                     let part = SeqRange::new(chunk.next, range.next.min(end));
                     generation.read(&mut chunk, part, records_max, missing)?;
@@ -141,15 +141,14 @@ impl Reader {
     /// Goes back from the newest generation while they reach past `at`, then forward by the headers. Where the clock
     /// was set back, it is the first such position behind the last generation that lies wholly before `at`.
     pub fn find_time(&self, at: Timestamp) -> Result<Seq, JournalError> {
-        let shelf = self.slot.open()?;
-        let mut starts: Vec<Seq> =
-            stat_of(&shelf).generations.iter().map(|generation| generation.range.first).collect();
+        let held = self.slot.open()?;
+        let mut starts: Vec<Seq> = stat_of(&held).generations.iter().map(|generation| generation.range.first).collect();
         let mut from = starts.len();
-        while from > 0 && reaches(&shelf, starts[from - 1], at)? {
+        while from > 0 && reaches(&held, starts[from - 1], at)? {
             from -= 1;
         }
         for first in starts.split_off(from) {
-            if let Place::Generation(generation, range, _) = shelf.place_of(first)?
+            if let Place::Generation(generation, range, _) = held.place_of(first)?
                 && let Some(seq) = self.find_in(&generation, range, at)?
             {
                 return Ok(seq);

@@ -47,8 +47,8 @@ impl Slot {
         content.last = last.or(content.last.take());
     }
 
-    pub(crate) fn put_in(&self, shelf: Option<Arc<Shelf>>) {
-        self.content().shelf = shelf;
+    pub(crate) fn put_in(&self, open: Option<Arc<Shelf>>) {
+        self.content().shelf = open;
     }
 
     fn content(&self) -> MutexGuard<'_, Content> {

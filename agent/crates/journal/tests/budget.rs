@@ -53,32 +53,33 @@ impl Watcher {
     fn most(mut self) -> u64 {
         self.stop.store(true, Ordering::Release);
         assert!(self.looks.load(Ordering::Relaxed) > 100, "too few looks to prove anything");
-        self.thread.take().unwrap().join().unwrap()
+        self.thread.take().expect("holds in the story").join().expect("holds in the story")
     }
 }
 
 /// Tells the gaps that the journal owes, as the agent does, and gives them back.
 fn tell(journal: &mut Journal, ms: u64, drained: Seq) -> Vec<Gap> {
-    let gaps = journal.retain(drained, moment(ms)).unwrap();
+    let gaps = journal.retain(drained, moment(ms)).expect("holds in the story");
     journal.append(BOOT, gaps.iter().cloned().map(|gap| Record::Event(gap.into_event(stamp(ms)))).collect());
     gaps
 }
 
 /// A journal of `mib` with a store for sealed batches beside it, filled several times over.
 fn fill_over(mib: u64, when_full: WhenFull, commits: u64, commit: impl Fn(u64) -> Vec<Record>) -> (u64, u64) {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("holds in the story");
     let path = dir.path().join("journal");
     let reserved = mib * MIB / 8;
     let settings = Settings { max_bytes: mib * MIB, reserved_bytes: reserved, when_full, ..settings(&path) };
     let (mut journal, reader) = open(settings);
     let watcher = Watcher::of(&path);
-    let store = SealedStore::open(&path, &SinkId::try_new("lake").unwrap(), reserved).unwrap();
+    let store = SealedStore::open(&path, &SinkId::try_new("lake").expect("holds in the story"), reserved)
+        .expect("holds in the story");
     let (mut written, mut batch) = (0, 0);
     for n in 0..commits {
         let records = commit(n);
-        written += u64::try_from(records.len()).unwrap();
+        written += u64::try_from(records.len()).expect("holds in the story");
         journal.append(BOOT, records);
-        journal.commit(moment(n * 1000)).unwrap();
+        journal.commit(moment(n * 1000)).expect("holds in the story");
         if n % 10 == 0 {
             tell(&mut journal, n * 1000, Seq::FIRST);
             // The store is filled up as well, and refuses what is beyond its bound.
@@ -88,7 +89,7 @@ fn fill_over(mib: u64, when_full: WhenFull, commits: u64, commit: impl Fn(u64) -
         }
         if n % 50 == 0 {
             // A reader opens what is sealed, and sled writes a snapshot into it.
-            reader.read(everything(&reader), 10).unwrap();
+            reader.read(everything(&reader), 10).expect("holds in the story");
         }
     }
     let most = watcher.most();
@@ -164,7 +165,7 @@ fn read_over_holes(reader: &Reader) -> Vec<model::Numbered> {
     let (within, mut records) = (everything(reader), Vec::new());
     let mut at = within.first;
     while at < within.next {
-        let chunk = reader.read(SeqRange::new(at, within.next), 1000).unwrap();
+        let chunk = reader.read(SeqRange::new(at, within.next), 1000).expect("holds in the story");
         assert!(chunk.lost.iter().all(|lost| lost.reason == GapReason::Thinned), "{:?}", chunk.lost);
         records.extend(chunk.records);
         at = chunk.next;
@@ -174,22 +175,26 @@ fn read_over_holes(reader: &Reader) -> Vec<model::Numbered> {
 
 #[test]
 fn drop_newest_refuses_readings_keeps_events_and_tells_the_loss_once_there_is_room_again() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("holds in the story");
     let settings = Settings { max_bytes: 8 * MIB, when_full: WhenFull::DropNewest, ..settings(dir.path()) };
     let (mut journal, reader) = open(settings.clone());
     let (mut taken, mut n) = (0, 0);
     while journal.refused_total() < 20_000 {
         let mut records = heavy(n);
-        taken += u64::try_from(records.len()).unwrap();
+        taken += u64::try_from(records.len()).expect("holds in the story");
         records.push(event(n));
         journal.append(BOOT, records);
-        journal.commit(moment(n)).unwrap();
-        assert_eq!(journal.retain(Seq::FIRST, moment(n)).unwrap(), [], "told while it goes on");
+        journal.commit(moment(n)).expect("holds in the story");
+        assert_eq!(journal.retain(Seq::FIRST, moment(n)).expect("holds in the story"), [], "told while it goes on");
         n += 1;
     }
     let first = readings(&reader);
     assert_eq!(first.len() as u64 + journal.refused_total(), taken, "the oldest are kept, the newest counted");
-    assert_eq!(read_over_holes(&reader).len() - first.len(), usize::try_from(n).unwrap(), "every event is kept");
+    assert_eq!(
+        read_over_holes(&reader).len() - first.len(),
+        usize::try_from(n).expect("holds in the story"),
+        "every event is kept"
+    );
 
     // Also a process that dies now tells of it.
     let refused = journal.refused_total();
@@ -200,20 +205,24 @@ fn drop_newest_refuses_readings_keeps_events_and_tells_the_loss_once_there_is_ro
     assert_eq!(gaps[0].range, None, "what was refused never had a number");
 
     // Every sink has it all: room again, and readings go on.
-    journal.retain(reader.head(), moment(1 << 40)).unwrap();
+    journal.retain(reader.head(), moment(1 << 40)).expect("holds in the story");
     let range = put(&mut journal, n, heavy(n));
     assert_eq!(journal.refused_total(), 0);
-    assert_eq!(u64::try_from(read_all(&reader, range).len()).unwrap(), range.len());
+    assert_eq!(u64::try_from(read_all(&reader, range).len()).expect("holds in the story"), range.len());
 }
 
 #[test]
 fn what_every_sink_has_goes_first_and_for_no_gap() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("holds in the story");
     let settings = Settings { max_bytes: 8 * MIB, keep_delivered_ms: 1 << 50, ..settings(dir.path()) };
     let (mut journal, reader) = open(settings);
     for n in 0..500 {
         put(&mut journal, n, heavy(n));
-        assert_eq!(journal.retain(reader.head(), moment(n)).unwrap(), [], "nothing is lost that was delivered");
+        assert_eq!(
+            journal.retain(reader.head(), moment(n)).expect("holds in the story"),
+            [],
+            "nothing is lost that was delivered"
+        );
     }
     assert!(reader.tail() > Seq::FIRST, "the replay window gave way");
     assert!(reader.stat().bytes > 3 * MIB, "the replay window is kept as long as there is room");
@@ -227,8 +236,9 @@ fn steady(n: u64) -> Vec<Record> {
         .map(|(i, record)| match record {
             Record::Reading(mut reading) => {
                 reading.stamp = stamp(n * 1000);
-                reading.value =
-                    Value::Number(f64::from(u32::try_from(noise(n * 2 + i as u64) % 10_000).unwrap()) / 8.0);
+                reading.value = Value::Number(
+                    f64::from(u32::try_from(noise(n * 2 + i as u64) % 10_000).expect("holds in the story")) / 8.0,
+                );
                 Record::Reading(reading)
             }
             event @ Record::Event(_) => event,
@@ -238,17 +248,17 @@ fn steady(n: u64) -> Vec<Record> {
 
 #[test]
 fn thinning_costs_detail_before_days_and_every_reading_is_kept_or_counted() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("holds in the story");
     let settings = Settings { max_bytes: 10 * MIB, when_full: WhenFull::Thin, ..settings(dir.path()) };
     let (mut journal, reader) = open(settings.clone());
     let (mut gaps, lines) = (Vec::new(), 600_000_u64);
     for from in (0..lines).step_by(2_000) {
         let records = (from..from + 2_000).flat_map(steady).collect();
         journal.append(BOOT, records);
-        journal.commit(moment(from * 1000)).unwrap();
+        journal.commit(moment(from * 1000)).expect("holds in the story");
         gaps.extend(tell(&mut journal, from * 1000, Seq::FIRST));
     }
-    journal.commit(moment(lines * 1000)).unwrap();
+    journal.commit(moment(lines * 1000)).expect("holds in the story");
     let left = readings(&reader);
     let levels = |window: &str| left.iter().filter(|n| tag(n, "thinned") == Some(window.to_owned())).count();
     println!(
@@ -276,16 +286,16 @@ fn tag(numbered: &model::Numbered, name: &str) -> Option<String> {
 
 #[test]
 fn a_minute_becomes_its_minimum_mean_maximum_last_and_count() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("holds in the story");
     let settings = Settings { max_bytes: 10 * MIB, when_full: WhenFull::Thin, ..settings(dir.path()) };
     let (mut journal, reader) = open(settings);
     let mut n = 0;
     let minute = loop {
         let records = (n..n + 2_000).flat_map(steady).collect();
         journal.append(BOOT, records);
-        journal.commit(moment(n * 1000)).unwrap();
+        journal.commit(moment(n * 1000)).expect("holds in the story");
         n += 2_000;
-        let minutes: Vec<_> = reader.read(range(1, 2_000), 40).unwrap().records;
+        let minutes: Vec<_> = reader.read(range(1, 2_000), 40).expect("holds in the story").records;
         if minutes.iter().any(|numbered| tag(numbered, "thinned").as_deref() == Some("1m")) {
             break minutes;
         }
@@ -318,9 +328,9 @@ fn a_minute_becomes_its_minimum_mean_maximum_last_and_count() {
     let mean = values.iter().sum::<f64>() / 60.0;
     let expected = [("min", least), ("mean", mean), ("max", most), ("last", values[59]), ("count", 60.0)];
     assert_eq!(found, expected.map(|(name, value)| (name.to_owned(), value)));
-    let Record::Event(gap) =
-        Record::Event(journal.retain(Seq::FIRST, moment(n * 1000)).unwrap().remove(0).into_event(stamp(0)))
-    else {
+    let Record::Event(gap) = Record::Event(
+        journal.retain(Seq::FIRST, moment(n * 1000)).expect("holds in the story").remove(0).into_event(stamp(0)),
+    ) else {
         unreachable!()
     };
     assert_eq!(gap.facts["reason"], Fact::from("thinned"));
