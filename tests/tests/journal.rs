@@ -38,7 +38,7 @@ fn say(agent: &Agent, port: &Port, first: u64, count: u64) {
 }
 
 fn rows(text: &str) -> Vec<Row> {
-    let row = |line| Row::of_object(&serde_json::from_str(line).unwrap(), "").unwrap();
+    let row = |line| Row::of_object(&serde_json::from_str(line).expect("a line of JSON"), "").expect("a row");
     text.lines().map(row).collect()
 }
 
@@ -56,9 +56,9 @@ fn json(text: &str) -> Value {
 }
 
 fn generations(dir: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(dir.join("journal")).unwrap().map(|entry| entry.unwrap().path());
+    let entries = fs::read_dir(dir.join("journal")).expect("a journal").map(|entry| entry.expect("readable").path());
     let mut found: Vec<PathBuf> =
-        entries.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("g0")).collect();
+        entries.filter(|path| path.file_name().expect("a name").to_string_lossy().starts_with("g0")).collect();
     found.sort();
     found
 }

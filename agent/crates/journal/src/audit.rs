@@ -45,8 +45,8 @@ impl Reader {
     pub fn audit(&self, from: Seq) -> Result<Audit, JournalError> {
         let head = self.head();
         let from = from.max(self.tail());
-        let shelf = self.shelf()?;
-        let (range, audited) = match shelf.place_of(from)? {
+        let open = self.shelf()?;
+        let (range, audited) = match open.place_of(from)? {
             Place::Generation(generation, range, missing) => {
                 let range = SeqRange::new(range.first, range.next.min(head));
                 (range, Some((salvage::survey(&generation)?, missing)))
@@ -58,7 +58,7 @@ impl Reader {
         let finding = |what: String| Finding { place: place.clone(), what };
         let mut findings = Vec::new();
         let mut records = 0;
-        let untold = |missing: &[SeqRange]| shelf.rack().holes.untold(missing);
+        let untold = |missing: &[SeqRange]| open.rack().holes.untold(missing);
         match audited {
             None => findings.extend(untold(&[range]).iter().map(|lost| finding(format!("{lost} can not be opened")))),
             Some((report, missing)) => {

@@ -106,8 +106,8 @@ impl Reader {
 
     /// The time of the oldest and of the newest record; none where the generation does not read.
     pub(crate) fn times(&self) -> Result<(Option<Timestamp>, Option<Timestamp>), JournalError> {
-        let shelf = self.slot.open()?;
-        let span = |seq: Seq| match shelf.place_of(seq)? {
+        let open = self.slot.open()?;
+        let span = |seq: Seq| match open.place_of(seq)? {
             Place::Generation(generation, ..) => Ok(generation.survey()?.times),
             Place::Broken(_) | Place::Removed(_) => Ok::<_, JournalError>(None),
         };
