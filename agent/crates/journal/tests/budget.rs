@@ -105,8 +105,8 @@ fn heavy(n: u64) -> Vec<Record> {
 /// One line and, now and then, an event with all the text that one may have.
 fn tiny(n: u64) -> Vec<Record> {
     let mut records = heavy_lines(&four_series("do-4"), n, n + 1);
-    if n % 4 == 0 {
-        let raw: String = (0..200).map(|i| format!("{:016x}", noise(n << 16 | i))).collect();
+    if n.is_multiple_of(4) {
+        let raw = (0..200).map(|i| format!("{:016x}", noise(n << 16 | i))).collect::<Vec<_>>().concat();
         records.push(Record::Event(Event::new(stamp(n), EventKind::FrameRejected).with("raw", raw)));
     }
     records
