@@ -18,6 +18,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use disk::Disk;
 use journal::{Cursor, CursorFile, Journal, JournalError, Loaded, Reader, SealedStore, Settings};
@@ -126,12 +127,18 @@ fn write_until_cut(disk: &Disk, round: u64, is_sabotaged: bool, known: &mut Know
     let mut child = child.expect("the rig works");
     let mut lines = BufReader::new(child.stdout.take().expect("the rig works")).lines().map_while(Result::ok);
     let acks = usize::try_from(10 + noise(round) % 250).expect("the rig works");
-    let heard: Vec<_> = lines.by_ref().filter(|line| known.hear(line)).take(acks).collect();
-    assert_eq!(heard.len(), acks, "the writer ended before its time");
-    disk.cut().expect("the rig works");
-    // It goes on until the first error, so what it says meanwhile counts.
-    for line in lines {
-        known.hear(&line);
+    let mut said = Vec::new();
+    let mut heard = 0;
+    while heard < acks {
+        let line = lines.next().expect("the writer goes on until the cut");
+        heard += usize::from(line.contains("@ACK"));
+        said.push(line);
+    }
+    let cut_at = disk.cut().expect("the rig works");
+    // It goes on until the first error, so what it said before the cut counts, whenever it was heard.
+    said.extend(lines);
+    for line in &said {
+        known.hear(line, cut_at);
     }
     child.wait().expect("the rig works");
 }
@@ -157,19 +164,23 @@ impl Default for Known {
 }
 
 impl Known {
-    /// Takes in a line of the writer; whether it acknowledges a commit.
-    fn hear(&mut self, line: &str) -> bool {
-        let words: Vec<&str> = line.rsplit('@').next().unwrap_or_default().split(' ').collect();
-        let seq = |at: usize| words.get(at).and_then(|word| word.parse().ok()).map(Seq);
-        match (words[0], seq(1), seq(2)) {
-            ("ACK", Some(head), _) => self.acknowledged = head,
-            ("CURSOR", Some(low), _) => self.cursor = low,
-            ("RETAIN", Some(below), _) => self.removed = below,
-            ("SEALED", Some(first), Some(next)) => drop(self.sealed.insert(SeqRange::new(first, next))),
-            ("REMOVE", Some(first), Some(next)) => drop(self.sealed.remove(&SeqRange::new(first, next))),
+    /// Takes in a line of the writer. What was promised once the cut had begun does not count: a sync under way in that
+    /// instant can come back as done. What was given up counts whenever it was said.
+    fn hear(&mut self, line: &str, cut_at: u128) {
+        let mut words = line.rsplit('@').next().unwrap_or_default().split(' ');
+        let kind = words.next().unwrap_or_default();
+        let at: Option<u128> = words.next().and_then(|word| word.parse().ok());
+        let mut seq = || words.next().and_then(|word| word.parse().ok()).map(Seq);
+        let is_in_time = at.is_some_and(|at| at < cut_at);
+        match (kind, is_in_time, seq(), seq()) {
+            ("ACK", true, Some(head), _) => self.acknowledged = head,
+            ("CURSOR", true, Some(low), _) => self.cursor = low,
+            ("SEALED", true, Some(first), Some(next)) => drop(self.sealed.insert(SeqRange::new(first, next))),
+            ("RETAIN", _, Some(below), _) => self.removed = below,
+            ("REMOVE", _, Some(first), Some(next)) => drop(self.sealed.remove(&SeqRange::new(first, next))),
+            ("ACK" | "CURSOR" | "SEALED", false, ..) => println!("said too late to count: {line}"),
             _ => {}
         }
-        words[0] == "ACK"
     }
 
     /// Opens what is there and holds it against what was said; `Err` names the loss.
@@ -245,8 +256,11 @@ fn batch(range: SeqRange) -> Vec<u8> {
     (0..700).flat_map(|n| noise(range.first.0 + n).to_be_bytes()).collect()
 }
 
-fn say(line: &str) {
-    writeln!(io::stdout(), "@{line}").expect("the rig works");
+/// Says a line, and when, in nanoseconds of the wall clock: after what it promises was done.
+#[expect(clippy::disallowed_methods, reason = "the cut's time is taken from the same clock")]
+fn say(kind: &str, what: &str) {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_nanos();
+    writeln!(io::stdout(), "@{kind} {now} {what}").expect("the rig works");
 }
 
 /// Does nothing unless it is the writer: then it uses everything that promises to last, and says what was promised.
@@ -254,7 +268,7 @@ fn say(line: &str) {
 fn writer_goes_on_until_the_power_goes() {
     let (Ok(dir), Ok(round)) = (env::var(WRITER_DIR), env::var(ROUND)) else { return };
     let error = write(Path::new(&dir), round.parse().expect("the rig works"), env::var_os(SABOTAGE).is_some());
-    say(&format!("ENDED {error:?}"));
+    say("ENDED", &format!("{error:?}"));
     // No destructor writes anything more.
     std::process::exit(0);
 }
@@ -274,7 +288,7 @@ fn write(path: &Path, round: u64, is_sabotaged: bool) -> Result<(), JournalError
         let records = (from.0..from.0 + count).map(|seq| record(&series, Seq(seq), round)).collect();
         journal.append(BOOT, records);
         let head = journal.commit(moment(n))?;
-        say(&format!("ACK {head}"));
+        say("ACK", &format!("{head}"));
         // Anything else that syncs would sync the records with it.
         if is_sabotaged {
             continue;
@@ -282,19 +296,19 @@ fn write(path: &Path, round: u64, is_sabotaged: bool) -> Result<(), JournalError
         if n % 5 == 0 {
             let range = SeqRange::new(from, head);
             store.put(range, &batch(range))?;
-            say(&format!("SEALED {} {}", range.first, range.next));
+            say("SEALED", &format!("{} {}", range.first, range.next));
             batches.push_back(range);
         }
         if let Some(range) = batches.pop_front_if(|_| n % 5 == 0 && n > 5 * u64::try_from(SEALED_BATCHES).unwrap_or(0))
         {
-            say(&format!("REMOVE {} {}", range.first, range.next));
+            say("REMOVE", &format!("{} {}", range.first, range.next));
             store.remove(range)?;
         }
         if n % 7 == 0 {
             cursor.confirm(SeqRange::new(Seq::FIRST, Seq(from.0.saturating_sub(20_000).max(1))));
             file.store(&cursor)?;
-            say(&format!("CURSOR {}", cursor.low_water()));
-            say(&format!("RETAIN {}", cursor.low_water()));
+            say("CURSOR", &format!("{}", cursor.low_water()));
+            say("RETAIN", &format!("{}", cursor.low_water()));
             journal.retain(cursor.low_water(), moment(1 << 40))?;
         }
     }

@@ -33,10 +33,10 @@ impl Disk {
         &self.mount
     }
 
-    /// The power goes: every program on it gets errors from now on.
-    pub fn cut(&self) -> io::Result<()> {
+    /// The power goes: every program on it gets errors from now on. Says when that began, by the wall clock.
+    pub fn cut(&self) -> io::Result<u128> {
         let helper = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../tests/helpers/powercut.py");
-        run(Command::new("python3").arg(helper).arg(&self.mount)).map(drop)
+        run(Command::new("python3").arg(helper).arg(&self.mount))?.trim().parse().map_err(io::Error::other)
     }
 
     /// The power is back: the file system replays its journal.
