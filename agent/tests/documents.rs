@@ -32,7 +32,9 @@ fn the_readme_shows_configurations_that_are_right() {
 #[test]
 fn the_reference_shows_configurations_that_are_right() {
     let config = checked(&blocks("docs/CONFIG.md"));
-    let optode = &config.buses[0].instruments[0];
+    let optode =
+        config.buses.iter().flat_map(|bus| &bus.instruments).find(|instrument| instrument.id.as_str() == "do-4");
+    let optode = optode.expect("the optode of the example");
     let temperature =
         optode.quantities.iter().find(|quantity| quantity.series.quantity.as_str() == "water_temperature");
     let temperature = temperature.expect("the profile's quantity");

@@ -1,17 +1,21 @@
-//! The task of one serial line: opens its port, listens, and opens it again for ever.
+//! The task of one serial line: opens its port, does what [`Line`] decides, and opens it again for ever.
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use instruments::Turn;
 use model::{Event, EventKind, Record};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_serial::SerialStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::emit::Emitter;
+use super::line::{Action, Line};
 use super::port;
+use super::schedule::{Change, Ended, SILENT_POLLS_MAX};
 use super::station::Station;
 use crate::backoff::Backoff;
 use crate::clock::Clock;
@@ -28,10 +32,15 @@ const READ_BYTES_MAX: usize = 4096;
 /// A line that says nothing for so long after it was opened is between two frames: 50 characters at 9600 baud.
 const QUIET_AFTER_OPEN: Duration = Duration::from_millis(50);
 
+/// A port that takes no bytes for so long is held up by its flow control, or dead.
+const WRITE_LIMIT: Duration = Duration::from_secs(5);
+
 /// One serial line and its instruments.
 pub struct Bus {
     config: BusConfig,
+    /// In the order of the configuration, as the line counts them.
     stations: Vec<Station>,
+    line: Line,
     emitter: Emitter,
     clock: Clock,
     /// Whether the instruments were last said to be down.
@@ -41,7 +50,7 @@ pub struct Bus {
 impl Bus {
     /// A bus whose instruments' health is found in `health`.
     pub fn new(config: BusConfig, health: &[Arc<InstrumentHealth>], inbox: Inbox, clock: Clock) -> Self {
-        let stations = config
+        let stations: Vec<Station> = config
             .instruments
             .iter()
             .filter_map(|instrument| {
@@ -49,7 +58,13 @@ impl Bus {
                 Some(Station::new(instrument.clone(), health.clone()))
             })
             .collect();
-        Self { config, stations, emitter: Emitter::new(inbox, clock.clone()), clock, is_said_down: false }
+        for station in &stations {
+            if let Some(every) = station.config().every {
+                station.health().asked_every(u64::try_from(every.as_millis()).unwrap_or(u64::MAX));
+            }
+        }
+        let line = Line::new(&config);
+        Self { config, stations, line, emitter: Emitter::new(inbox, clock.clone()), clock, is_said_down: false }
     }
 
     /// Listens until told to stop.
@@ -77,37 +92,81 @@ impl Bus {
         }
     }
 
-    /// Reads until the port fails.
+    /// Listens and asks until the port fails.
     async fn listen(&mut self, port: &mut SerialStream) -> io::Error {
         let mut buffer = vec![0; READ_BYTES_MAX];
         for station in &mut self.stations {
             station.reset();
         }
-        let mut is_first = true;
-        loop {
-            let read = if is_first {
-                tokio::time::timeout(QUIET_AFTER_OPEN, port.read(&mut buffer)).await
-            } else {
-                Ok(port.read(&mut buffer).await)
-            };
-            match read {
-                Err(_quiet) => {}
-                Ok(Ok(0)) => return io::Error::new(io::ErrorKind::UnexpectedEof, "the port was closed"),
-                Ok(Ok(count)) => {
-                    if is_first {
-                        self.stations.iter_mut().for_each(Station::distrust_first_frame);
-                    }
-                    self.take(&buffer[..count]);
-                }
-                Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(Err(error)) => return error,
+        self.line.open(self.clock.mono_ms());
+        match hear(port, &mut buffer, Some(QUIET_AFTER_OPEN)).await {
+            Ok(0) => {}
+            Ok(count) => {
+                self.stations.iter_mut().for_each(Station::distrust_first_frame);
+                self.take(&buffer[..count]);
             }
-            is_first = false;
+            Err(error) => return error,
+        }
+        loop {
+            let now = self.clock.mono_ms();
+            let action = self.line.next(&mut self.stations, now);
+            if let Err(error) = self.act(action, port, &mut buffer, now).await {
+                return error;
+            }
         }
     }
 
+    async fn act(&mut self, action: Action, port: &mut SerialStream, buffer: &mut [u8], now: u64) -> io::Result<()> {
+        match action {
+            Action::Listen { until_mono_ms } => {
+                let wait = until_mono_ms.map(|until| Duration::from_millis(until.saturating_sub(now)));
+                let count = hear(port, buffer, wait).await?;
+                self.take(&buffer[..count]);
+            }
+            Action::Write(bytes) => {
+                // What came up to now is no answer to this.
+                let count = hear(port, buffer, Some(Duration::ZERO)).await?;
+                self.take(&buffer[..count]);
+                tokio::time::timeout(WRITE_LIMIT, port.write_all(&bytes)).await??;
+                self.line.wrote(bytes.len(), self.clock.mono_ms());
+            }
+            Action::Break => port::make_break(port).await?,
+            Action::End { station, turn, ended } => self.end_turn(station, turn, &ended),
+        }
+        Ok(())
+    }
+
+    /// An instrument was asked; what that says of it.
+    fn end_turn(&mut self, index: usize, turn: Turn, ended: &Ended) {
+        let health = self.stations[index].health();
+        health.polls_skipped_total.fetch_add(ended.skipped, Ordering::Relaxed);
+        if turn == Turn::Silent {
+            health.polls_failed_total.fetch_add(1, Ordering::Relaxed);
+            health.last_error.set(Some("no answer".to_owned()));
+        }
+        let Some(change) = ended.change else { return };
+        health.is_unanswering.store(change == Change::Down, Ordering::Relaxed);
+        let instrument = self.stations[index].config().id.clone();
+        let (kind, error) = match change {
+            Change::Down => {
+                warn!(bus = %self.config.id, %instrument, polls = SILENT_POLLS_MAX, "instrument does not answer, will ask more rarely");
+                (EventKind::InstrumentDown, Some(format!("no answer to {SILENT_POLLS_MAX} polls")))
+            }
+            Change::Up => {
+                info!(bus = %self.config.id, %instrument, "instrument answers");
+                health.last_error.set(None);
+                (EventKind::InstrumentUp, None)
+            }
+        };
+        self.say(kind, error.as_deref(), |station| station.config().id == instrument);
+    }
+
     fn take(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
         let at = self.clock.stamp();
+        self.line.heard(at.mono_ms);
         let mut records = Vec::new();
         for station in &mut self.stations {
             station.receive(bytes, at, &mut records);
@@ -115,7 +174,7 @@ impl Bus {
         let dropped = self.emitter.emit(records);
         if dropped > 0 {
             for station in &self.stations {
-                station.health().readings_overrun_total.fetch_add(dropped, std::sync::atomic::Ordering::Relaxed);
+                station.health().readings_overrun_total.fetch_add(dropped, Ordering::Relaxed);
             }
         }
     }
@@ -132,30 +191,32 @@ impl Bus {
             station.health().last_error.set(None);
         }
         if std::mem::take(&mut self.is_said_down) {
-            info!(bus = %self.config.id, port = %self.config.port.display(), "port is back");
-            self.say(EventKind::InstrumentUp, None);
+            info!(bus = %self.config.id, port = %self.config.port, "port is back");
+            // Those that are asked are up when they answer.
+            self.say(EventKind::InstrumentUp, None, |station| station.config().every.is_none());
         } else {
-            info!(bus = %self.config.id, port = %self.config.port.display(), "port open");
+            info!(bus = %self.config.id, port = %self.config.port, "port open");
         }
     }
 
     /// Says it once: a cable that is out stays out for hours.
     fn say_down(&mut self, error: &io::Error) {
         self.set_port(PortState::Closed);
-        let text = format!("{}: {error}", self.config.port.display());
+        self.line.lose();
+        let text = format!("{}: {error}", self.config.port);
         for station in &self.stations {
             station.health().last_error.set(Some(text.clone()));
         }
         if std::mem::replace(&mut self.is_said_down, true) {
             return;
         }
-        warn!(bus = %self.config.id, port = %self.config.port.display(), %error, advice = port::advice(error), "port is down, will try again");
-        self.say(EventKind::InstrumentDown, Some(&text));
+        warn!(bus = %self.config.id, port = %self.config.port, %error, advice = port::advice(error), "port is down, will try again");
+        self.say(EventKind::InstrumentDown, Some(&text), |_| true);
     }
 
-    fn say(&mut self, kind: EventKind, error: Option<&str>) {
+    fn say(&mut self, kind: EventKind, error: Option<&str>, of: impl Fn(&Station) -> bool) {
         let stamp = self.clock.stamp();
-        let events = self.stations.iter().map(|station| {
+        let events = self.stations.iter().filter(|station| of(station)).map(|station| {
             let event = Event::new(stamp, kind).of(&station.config().id);
             Record::Event(match error {
                 Some(error) => event.with("error", error),
@@ -164,5 +225,21 @@ impl Bus {
         });
         let events = events.collect();
         self.emitter.emit(events);
+    }
+}
+
+/// Reads what is there, or waits for it for so long; none came: 0.
+async fn hear(port: &mut SerialStream, buffer: &mut [u8], wait: Option<Duration>) -> io::Result<usize> {
+    let read = match wait {
+        Some(wait) => match tokio::time::timeout(wait, port.read(buffer)).await {
+            Ok(read) => read,
+            Err(_quiet) => return Ok(0),
+        },
+        None => port.read(buffer).await,
+    };
+    match read {
+        Ok(0) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the port was closed")),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
+        read => read,
     }
 }

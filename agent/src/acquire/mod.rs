@@ -1,5 +1,6 @@
 //! From the wire to readings: one task a bus owns the port and the decoders of the instruments on it.
 //!
+//! `bus` does the I/O; `line` decides what is done next on the port, after the `schedule` of the instruments' turns.
 //! A port that fails is reopened for ever, with an event each way; nothing else is disturbed by it. The port is never
 //! blocked and memory never grows: where the journal's door is full, readings are dropped and become a gap.
 //! This room never sees a sink; the journal stands between.
@@ -7,7 +8,10 @@
 mod bus;
 mod emit;
 mod judge;
+mod line;
 mod port;
+mod schedule;
 mod station;
+mod usb;
 
 pub use bus::Bus;

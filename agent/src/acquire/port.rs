@@ -1,15 +1,33 @@
 //! Opening a serial port as configured.
 
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use tokio_serial::{SerialPortBuilderExt, SerialStream};
+use rustix::fs::OFlags;
+use rustix::termios::{ControlModes, OptionalActions, tcgetattr, tcsetattr};
+use tokio_serial::{SerialPort, SerialPortBuilderExt, SerialStream};
 
-use crate::config::BusConfig;
-use crate::config::bus::{DataBits, Flow, Parity, StopBits};
+use super::usb;
+use crate::config::bus::{DataBits, Dtr, Flow, Parity, StopBits};
+use crate::config::{BusConfig, PortName};
+
+/// SDI-12 v1.4 §4.2.1: "a break is a continuous spacing on the data line for at least 12 milliseconds", and then
+/// marking "for at least 8.33 milliseconds". A timer may be a millisecond early.
+const BREAK: Duration = Duration::from_millis(14);
+const MARK: Duration = Duration::from_millis(10);
 
 /// Opens the bus's port, for us alone.
 pub fn open(bus: &BusConfig) -> io::Result<SerialStream> {
-    let path = bus.port.to_str().ok_or_else(|| io::Error::other("the port's path is not UTF-8"))?;
+    let path = match &bus.port {
+        PortName::Path(path) => path.clone(),
+        PortName::Usb(name) => usb::find(name, Path::new(usb::PORTS))?,
+    };
+    // Held until the port is open: only the first to open a port has the kernel raise its lines.
+    let _held = keep_lines_raised(&path)?;
+    let path = path.to_str().ok_or_else(|| io::Error::other("the port's path is not UTF-8"))?;
     let builder = tokio_serial::new(path, bus.baud)
         .data_bits(match bus.data_bits {
             DataBits::Seven => tokio_serial::DataBits::Seven,
@@ -29,7 +47,32 @@ pub fn open(bus: &BusConfig) -> io::Result<SerialStream> {
             Flow::Hardware => tokio_serial::FlowControl::Hardware,
             Flow::Software => tokio_serial::FlowControl::Software,
         });
+    let builder = match bus.dtr {
+        Dtr::Untouched => builder,
+        Dtr::On => builder.dtr_on_open(true),
+        Dtr::Off => builder.dtr_on_open(false),
+    };
     builder.open_native_async().map_err(io::Error::from)
+}
+
+/// Takes `HUPCL` from the port: DTR does not fall when it is closed, so that a board which resets by it does so once,
+/// when it is plugged in, and not each time that the agent starts.
+fn keep_lines_raised(path: &PathBuf) -> io::Result<File> {
+    let flags = (OFlags::NOCTTY | OFlags::NONBLOCK).bits().cast_signed();
+    let port = File::options().read(true).write(true).custom_flags(flags).open(path)?;
+    let mut settings = tcgetattr(&port)?;
+    settings.control_modes.remove(ControlModes::HUPCL);
+    tcsetattr(&port, OptionalActions::Now, &settings)?;
+    Ok(port)
+}
+
+/// Makes a break, and the marking after it.
+pub async fn make_break(port: &SerialStream) -> io::Result<()> {
+    port.set_break()?;
+    tokio::time::sleep(BREAK).await;
+    port.clear_break()?;
+    tokio::time::sleep(MARK).await;
+    Ok(())
 }
 
 /// What a person can do about a port that does not open.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use instruments::{Output, Protocol, Refused, Sample, SampleValue};
+use instruments::{Output, Protocol, Refused, Sample, SampleValue, Step};
 use model::{Event, EventKind, Quality, Reading, Record, Stamp, Value};
 use tracing::warn;
 
@@ -62,6 +62,21 @@ impl Station {
     /// The line was talking when it was opened: what comes first may be the tail of a frame.
     pub fn distrust_first_frame(&mut self) {
         self.protocol.resync();
+    }
+
+    /// Begins a turn.
+    pub fn begin(&mut self, now_mono_ms: u64) {
+        self.protocol.begin(now_mono_ms);
+    }
+
+    /// Whether the instrument must be set up.
+    pub fn wants_turn(&self) -> bool {
+        self.protocol.wants_turn()
+    }
+
+    /// What is to be done for it now.
+    pub fn next(&mut self, now_mono_ms: u64) -> Step {
+        self.protocol.next(now_mono_ms)
     }
 
     /// Takes bytes off the wire; what they say is added to `records`.

@@ -46,7 +46,7 @@ pub fn main(args: &Args, default: &Path, is_json: bool) -> anyhow::Result<Exit> 
 fn summary(file: &Path, config: &Config) -> String {
     let instruments: usize = config.buses.iter().map(|bus| bus.instruments.len()).sum();
     let list = |items: Vec<String>| if items.is_empty() { "none".to_owned() } else { items.join(", ") };
-    let buses = config.buses.iter().map(|bus| format!("{} ({})", bus.id, bus.port.display())).collect();
+    let buses = config.buses.iter().map(|bus| format!("{} ({})", bus.id, bus.port)).collect();
     let sinks = config.sinks.iter().map(|sink| format!("{} ({})", sink.id, sink.kind.as_str())).collect();
     let mut text = format!(
         "{} is right\ndevice {} at {}\nbuses  {}\nsinks  {}\n{instruments} instruments, journal in {}",

@@ -1,15 +1,16 @@
 //! `[instrument.*]`: what is on a bus, how it speaks, and what its fields mean.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use instruments::{FieldSpec, Kind, Place, ProtocolSpec, SpecError};
+use instruments::{FieldSpec, Kind, Mechanics, Place, ProtocolSpec, SpecError};
 use model::{BusId, InstrumentId, QuantityId, Series, Tags};
 
 use super::node::{Node, Tree};
-use super::protocol;
 use super::section::{Fit, Misfit, Section, nearest};
 use super::value::{self, choice, duration, list, number, text};
+use super::{modbus, protocol};
 
 /// `[instrument.*]`
 #[derive(Debug, Clone)]
@@ -18,6 +19,8 @@ pub struct InstrumentConfig {
     pub id: InstrumentId,
     /// The line it is on.
     pub bus: BusId,
+    /// How often it is asked, where it is.
+    pub every: Option<Duration>,
     /// How it speaks.
     pub protocol: ProtocolSpec,
     /// What it measures; the order is that of `fields()`.
@@ -101,12 +104,12 @@ fn read(name: &str, section: &Section<'_>, buses: &[String]) -> Option<Instrumen
     let id = InstrumentId::try_new(name).map_err(|error| section.refuse("", Misfit::new(error.to_string()))).ok();
     let bus = section.require("bus", |node| known_bus(node, buses));
     section.get("profile", text); // Laid under this section by `profile`.
-    section.not_yet("every");
     let tags = section.get("tags", value::texts).unwrap_or_default();
     // A profile that was not found is one problem, not three.
     let is_bare = !section.has("profile");
-    let protocol = match section.section("protocol") {
-        Some(protocol) => protocol::read(&protocol),
+    let said = section.section("protocol");
+    let mut protocol = match &said {
+        Some(protocol) => protocol::read(protocol),
         None if !is_bare => None,
         None => {
             let misfit = Misfit::new("an instrument needs a protocol");
@@ -119,13 +122,49 @@ fn read(name: &str, section: &Section<'_>, buses: &[String]) -> Option<Instrumen
         let misfit = Misfit::new("an instrument needs at least one quantity");
         section.refuse("", misfit.help(format!("add [instrument.{name}.quantity.<name>] with field and unit")));
     }
-    let quantities: Vec<Option<QuantityConfig>> =
-        named.iter().map(|(quantity, section)| read_quantity(id.as_ref(), quantity, &tags, section)).collect();
+    let every = read_every(section, protocol.as_ref());
+    if let (Some(ProtocolSpec { mechanics: Mechanics::ModbusRtu(unit), .. }), Some(said)) = (&mut protocol, &said) {
+        let base = modbus::address_base(said);
+        let registers = named.iter().map(|(_, section)| modbus::read_register(section, base));
+        let registers: Vec<_> = registers.collect();
+        unit.registers = registers.into_iter().flatten().collect();
+    }
+    let mechanics = protocol.as_ref().map(|protocol| &protocol.mechanics);
+    let quantities: Vec<Option<QuantityConfig>> = named
+        .iter()
+        .map(|(quantity, section)| read_quantity(id.as_ref(), quantity, &tags, mechanics, section))
+        .collect();
     section.finish();
     let quantities: Vec<QuantityConfig> = quantities.into_iter().collect::<Option<_>>()?;
-    let config = InstrumentConfig { id: id?, bus: bus?, protocol: protocol?, quantities };
+    let config = InstrumentConfig { id: id?, bus: bus?, every: every?, protocol: protocol?, quantities };
+    if let Mechanics::ModbusRtu(unit) = &config.protocol.mechanics
+        && unit.registers.len() != named.len()
+    {
+        return None;
+    }
     try_binding(&config, section, &named)?;
     Some(config)
+}
+
+/// Periods: a bus at 115,200 baud does one exchange in some 10 ms; a day has at least one reading.
+const EVERY: RangeInclusive<Duration> = Duration::from_millis(20)..=Duration::from_secs(86_400);
+
+/// `every` of an instrument that is asked; the outer `None` is a problem that was put down.
+#[expect(clippy::option_option, reason = "wrong, and right without a period, are two things")]
+fn read_every(section: &Section<'_>, protocol: Option<&ProtocolSpec>) -> Option<Option<Duration>> {
+    let Some(protocol) = protocol else {
+        section.get("every", duration(EVERY));
+        return None;
+    };
+    if protocol.mechanics.is_asked() {
+        return section.require("every", duration(EVERY)).map(Some);
+    }
+    if section.get("every", duration(EVERY)).is_some() {
+        let misfit = Misfit::new("an instrument that talks by itself is not asked");
+        section.refuse("every", misfit.help("take `every` out, or write the protocol with `steps`"));
+        return None;
+    }
+    Some(None)
 }
 
 /// A configuration is right when the protocol and the fields fit each other: the same call that `run` makes.
@@ -161,12 +200,16 @@ fn read_quantity(
     instrument: Option<&InstrumentId>,
     name: &str,
     tags: &Tags,
+    mechanics: Option<&Mechanics>,
     section: &Section<'_>,
 ) -> Option<QuantityConfig> {
     let quantity = QuantityId::try_new(name).map_err(|error| section.refuse("", Misfit::new(error.to_string()))).ok();
-    let field = section.require("field", selector);
+    let is_register = matches!(mechanics, Some(Mechanics::ModbusRtu(_)));
+    let field = if is_register { Some(name.to_owned()) } else { section.require("field", selector) };
     let unit = section.get("unit", text).unwrap_or_default();
-    let kind = section.get("kind", choice(KIND)).unwrap_or(Kind::Number);
+    let is_text = is_register && section.get("type", text).is_some_and(|format| format == "text");
+    let usual = if is_text { Kind::Text } else { Kind::Number };
+    let kind = section.get("kind", choice(KIND)).unwrap_or(usual);
     let missing = section.get("missing", list(missing_value)).unwrap_or_default();
     if missing.len() > MISSING_MAX {
         section.refuse("missing", Misfit::new(format!("at most {MISSING_MAX} values")));
@@ -178,8 +221,11 @@ fn read_quantity(
     let flat = section.get("flat", duration(Duration::from_secs(1)..=Duration::from_secs(30 * 86_400)));
     let alarm = section.section("alarm").and_then(|alarm| read_alarm(&alarm));
     let exception = read_exception(section);
-    for later in ["spike", "good", "dedupe"] {
+    for later in ["spike", "dedupe"] {
         section.not_yet(later);
+    }
+    if !is_register {
+        section.not_yet("good");
     }
     section.finish();
     let series = Series { instrument: instrument?.clone(), quantity: quantity?, unit, tags: tags.clone() };

@@ -10,6 +10,7 @@ use instruments::{
 use super::node::{Node, Tree};
 use super::section::{Fit, Misfit, Section};
 use super::value::{choice, integer, list, text, texts};
+use super::{modbus, poll, sdi12};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Known {
@@ -17,8 +18,17 @@ enum Known {
     Later,
 }
 
-const MECHANICS: &[(&str, Known)] =
-    &[("stream", Known::Yes), ("poll", Known::Later), ("modbus-rtu", Known::Later), ("sdi12", Known::Later)];
+/// Who talks when, as written.
+#[derive(Clone, Copy)]
+enum Type {
+    Stream,
+    Poll,
+    ModbusRtu,
+    Sdi12,
+}
+
+const TYPES: &[(&str, Type)] =
+    &[("stream", Type::Stream), ("poll", Type::Poll), ("modbus-rtu", Type::ModbusRtu), ("sdi12", Type::Sdi12)];
 
 const FRAMES: &[(&str, Known)] = &[
     ("line", Known::Yes),
@@ -43,11 +53,16 @@ const CHECKS: &[(&str, Option<Check>)] = &[
 ];
 
 pub(super) fn read(section: &Section<'_>) -> Option<ProtocolSpec> {
-    let mechanics = section.require("type", choice(MECHANICS));
-    if mechanics == Some(Known::Later) {
-        section.refuse("type", not_yet("only \"stream\"", "protocol"));
-        return None;
+    let own = |mechanics| Some(ProtocolSpec::own(mechanics));
+    match section.require("type", choice(TYPES))? {
+        Type::Stream => read_framed(section, poll::read(section, false)),
+        Type::Poll => read_framed(section, poll::read(section, true)),
+        Type::ModbusRtu => own(Mechanics::ModbusRtu(modbus::read(section)?)),
+        Type::Sdi12 => own(Mechanics::Sdi12(sdi12::read(section)?)),
     }
+}
+
+fn read_framed(section: &Section<'_>, mechanics: Option<Mechanics>) -> Option<ProtocolSpec> {
     let frame = match section.section("frame") {
         Some(frame) => read_frame(&frame),
         None => Some(FrameSpec::Line(LineSpec { end: LineEnd::Newline, start: None, max: FRAME_BYTES_DEFAULT })),
@@ -69,12 +84,9 @@ pub(super) fn read(section: &Section<'_>) -> Option<ProtocolSpec> {
         }
     };
     let ignore = section.get("ignore", list(text)).unwrap_or_default();
-    for later in ["init", "steps", "events", "time"] {
-        section.not_yet(later);
-    }
+    section.not_yet("time");
     section.finish();
-    mechanics?;
-    Some(ProtocolSpec { mechanics: Mechanics::Stream, frame: frame?, check: check?, decode: decode?, ignore })
+    Some(ProtocolSpec { mechanics: mechanics?, frame: frame?, check: check?, decode: decode?, ignore })
 }
 
 fn not_yet(there: &str, what: &str) -> Misfit {

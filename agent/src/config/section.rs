@@ -135,6 +135,32 @@ impl<'a> Section<'a> {
         table.keys().filter_map(|name| all.section(name).map(|section| (name.clone(), section))).collect()
     }
 
+    /// The tables of a list, in their order.
+    pub fn list(&self, key: &str) -> Vec<Section<'a>> {
+        let Some((_, node)) = self.entry(key) else { return Vec::new() };
+        let Tree::List(items) = &node.value else {
+            self.refuse(key, Misfit::new(format!("`{key}` is a list, not {}", node.value.kind())).help("[ { .. } ]"));
+            return Vec::new();
+        };
+        let mut tables = Vec::new();
+        for (number, item) in items.iter().enumerate() {
+            if !matches!(item.value, Tree::Table(_)) {
+                let misfit = Misfit::new(format!("`{key}` is a list of tables, not of {}", item.value.kind()));
+                self.refuse(key, misfit.at(&item.at));
+                continue;
+            }
+            let path = format!("{}[{number}]", self.join(key));
+            tables.push(Section {
+                node: item,
+                key_at: item.at.clone(),
+                path,
+                asked: RefCell::default(),
+                problems: self.problems,
+            });
+        }
+        tables
+    }
+
     /// A key that the documents name and this version does not do: refused in those words, never ignored.
     pub fn not_yet(&self, key: &str) {
         if self.entry(key).is_some() {

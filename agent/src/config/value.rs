@@ -120,6 +120,11 @@ pub fn duration(range: RangeInclusive<Duration>) -> impl FnOnce(&Node) -> Fit<Du
     }
 }
 
+/// A duration in milliseconds.
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 fn parse_duration(written: &str) -> Fit<Duration> {
     scaled(written, DURATION_UNITS).map(Duration::from_millis).ok_or_else(|| {
         Misfit::new(format!("\"{written}\" is no duration"))

@@ -91,6 +91,10 @@ pub struct InstrumentStatus {
     pub readings_total: u64,
     /// Frames refused since the start.
     pub frames_refused_total: u64,
+    /// Polls that nothing answered, since the start.
+    pub polls_failed_total: u64,
+    /// Polls that were due and did not run, because the bus was still at the one before.
+    pub polls_skipped_total: u64,
     /// Readings dropped because the journal could not keep up.
     pub readings_overrun_total: u64,
     /// The last thing that went wrong.
@@ -204,6 +208,8 @@ fn instrument_status(health: &InstrumentHealth, mono_ms: u64) -> InstrumentStatu
         last_reading_at: at(health.last_reading_at.load(Ordering::Relaxed)),
         readings_total: health.readings_total.load(Ordering::Relaxed),
         frames_refused_total: health.frames_refused_total.load(Ordering::Relaxed),
+        polls_failed_total: health.polls_failed_total.load(Ordering::Relaxed),
+        polls_skipped_total: health.polls_skipped_total.load(Ordering::Relaxed),
         readings_overrun_total: health.readings_overrun_total.load(Ordering::Relaxed),
         last_error: health.last_error.get(),
         values: shown.collect(),

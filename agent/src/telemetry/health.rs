@@ -83,6 +83,14 @@ pub struct InstrumentHealth {
     pub frames_refused_total: AtomicU64,
     /// Readings that found the journal's door full.
     pub readings_overrun_total: AtomicU64,
+    /// Polls that nothing answered.
+    pub polls_failed_total: AtomicU64,
+    /// Polls that were due and did not run, because the bus was still at the one before.
+    pub polls_skipped_total: AtomicU64,
+    /// Whether it has not answered for so many polls that it is down.
+    pub is_unanswering: AtomicBool,
+    /// Nothing for so long, in milliseconds: silent.
+    pub silent_after_ms: AtomicU64,
     /// When the last reading was taken, by the boot's clock; 0: never.
     pub last_reading_mono_ms: AtomicU64,
     /// When the last reading was taken, by wall time.
@@ -134,6 +142,10 @@ impl InstrumentHealth {
             readings_total: AtomicU64::new(0),
             frames_refused_total: AtomicU64::new(0),
             readings_overrun_total: AtomicU64::new(0),
+            polls_failed_total: AtomicU64::new(0),
+            polls_skipped_total: AtomicU64::new(0),
+            is_unanswering: AtomicBool::new(false),
+            silent_after_ms: AtomicU64::new(SILENT_AFTER_MS),
             last_reading_mono_ms: AtomicU64::new(0),
             last_reading_at: AtomicI64::new(0),
             last_error: Shown::new(None),
@@ -141,13 +153,21 @@ impl InstrumentHealth {
         }
     }
 
+    /// An instrument that is asked every so often is not silent in between.
+    pub fn asked_every(&self, every_ms: u64) {
+        self.silent_after_ms.store(every_ms.saturating_mul(3).max(SILENT_AFTER_MS), Ordering::Relaxed);
+    }
+
     /// What it is doing.
     pub fn state(&self, mono_ms: u64) -> InstrumentState {
         if self.port.get() == PortState::Closed {
             return InstrumentState::Down;
         }
+        if self.is_unanswering.load(Ordering::Relaxed) {
+            return InstrumentState::Silent;
+        }
         let last = self.last_reading_mono_ms.load(Ordering::Relaxed);
-        if last > 0 && mono_ms.saturating_sub(last) < SILENT_AFTER_MS {
+        if last > 0 && mono_ms.saturating_sub(last) < self.silent_after_ms.load(Ordering::Relaxed) {
             return InstrumentState::Up;
         }
         match self.frames_refused_total.load(Ordering::Relaxed) {

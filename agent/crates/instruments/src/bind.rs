@@ -4,8 +4,11 @@ use crate::decode::Decoder;
 use crate::field::FieldSpec;
 use crate::frame::Framer;
 use crate::limits::FIELDS_MAX;
+use crate::modbus::Modbus;
 use crate::pattern::compile_ignore;
+use crate::poll::Poll;
 use crate::protocol::Protocol;
+use crate::sdi12::Sdi12;
 use crate::spec::{Fault, Mechanics, Place, ProtocolSpec, SpecError};
 use crate::stream::{Reader, Stream};
 
@@ -16,13 +19,21 @@ pub fn bind(spec: &ProtocolSpec, fields: &[FieldSpec]) -> Result<Box<dyn Protoco
         let fault = Fault::OutOfRange { min: 0, max: FIELDS_MAX, found: fields.len() };
         return Err(Place::Field(FIELDS_MAX).fault(fault));
     }
-    let framer = Framer::try_new(&spec.frame)?;
-    let reader = Reader {
-        ignore: compile_ignore(&spec.ignore)?,
-        check: spec.check,
-        decoder: Decoder::try_new(&spec.decode, fields)?,
+    let in_frames = || -> Result<(Framer, Reader), SpecError> {
+        let framer = Framer::try_new(&spec.frame)?;
+        let ignore = compile_ignore(&spec.ignore)?;
+        Ok((framer, Reader { ignore, check: spec.check, decoder: Decoder::try_new(&spec.decode, fields)? }))
     };
-    match spec.mechanics {
-        Mechanics::Stream => Ok(Box::new(Stream::new(framer, reader))),
-    }
+    Ok(match &spec.mechanics {
+        Mechanics::Stream => {
+            let (framer, reader) = in_frames()?;
+            Box::new(Stream::new(framer, reader))
+        }
+        Mechanics::Poll(poll) => {
+            let (framer, reader) = in_frames()?;
+            Box::new(Poll::try_new(poll, framer, reader)?)
+        }
+        Mechanics::ModbusRtu(modbus) => Box::new(Modbus::try_new(modbus, fields)?),
+        Mechanics::Sdi12(sdi12) => Box::new(Sdi12::try_new(sdi12, fields)?),
+    })
 }

@@ -10,7 +10,8 @@
 //! ```
 //!
 //! The three axes are independent, each a folder: a new framer, check or decoder is one file (its spec beside it)
-//! and one line in the enum of its folder. [`stream`] is the first of the mechanics that drive them.
+//! and one line in the enum of its folder. Four mechanics drive them: [`stream`] listens, [`poll`] asks in lines,
+//! [`modbus`] and [`sdi12`] are protocols of their own.
 //!
 //! One rule above all: **a frame is taken whole or refused whole.** A wrong number of columns, a failed checksum, one
 //! wanted value that is no number: nothing of that frame becomes a sample, and the raw bytes stay with the refusal.
@@ -22,15 +23,20 @@
 
 mod bind;
 mod check;
+mod crc16;
 mod decode;
 mod field;
 mod frame;
+mod late;
 mod limits;
+pub mod modbus;
 mod output;
 mod pattern;
+pub mod poll;
 pub mod profiles;
 mod protocol;
 mod refusal;
+pub mod sdi12;
 mod sentence;
 pub mod simulate;
 mod spec;
@@ -48,7 +54,10 @@ pub use field::{FieldSpec, Kind};
 pub use frame::FrameSpec;
 pub use frame::line::{LineEnd, LineSpec};
 pub use limits::*;
+pub use modbus::{Format, GoodRegister, ModbusSpec, Order, RegisterSpec, Table};
 pub use output::{Counts, Output, Refused, Sample, SampleValue};
-pub use protocol::{Protocol, Step};
+pub use poll::{AnswerSpec, PollSpec, StepSpec};
+pub use protocol::{Protocol, Step, Turn};
 pub use refusal::Refusal;
+pub use sdi12::{Sdi12Line, Sdi12Spec};
 pub use spec::{Fault, Mechanics, Place, ProtocolSpec, SpecError};

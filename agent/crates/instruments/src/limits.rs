@@ -46,3 +46,16 @@ pub const PATTERN_BYTES_MAX: usize = 1024 * 1024;
 /// Longest address of an NMEA 0183 sentence that is looked for, in characters. Talkers and formatters have 5
 /// (NMEA 0183 §5.3.2); proprietary ones have no limit of their own.
 pub const ADDRESS_CHARS_MAX: usize = 16;
+
+/// Most steps of `init`, and of `steps`: an Atlas EZO is set up in five, a Sea-Bird in eight.
+pub const STEPS_MAX: usize = 32;
+
+/// Longest text that a step sends, in bytes: the longest command known is a `SUNA` upload line of 200.
+pub const SEND_BYTES_MAX: usize = 256;
+
+/// Longest time that an instrument may take to answer, in milliseconds: an SDI-12 sensor may measure for 999 s, and
+/// says so; a question on a line is answered within a minute or not at all.
+pub const TIMEOUT_MS_MAX: u64 = 60_000;
+
+/// Most repetitions of a question in one turn: what comes after that is the back-off of the bus.
+pub const RETRIES_MAX: u32 = 10;

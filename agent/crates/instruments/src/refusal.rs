@@ -79,6 +79,15 @@ pub enum Refusal {
         /// What stands there, its first [`crate::QUOTE_BYTES_MAX`] bytes.
         text: String,
     },
+    /// The instrument answered that it can not or will not.
+    #[error("the instrument refuses the command")]
+    Denied,
+    /// The instrument answered a Modbus exception.
+    #[error("the device answers exception {code}: {}", exception(*code))]
+    Exception {
+        /// MODBUS Application Protocol V1.1b3 §7.
+        code: u8,
+    },
     /// The frame begins otherwise than configured.
     #[error("the frame begins with {text:?}")]
     Prefix {
@@ -105,7 +114,22 @@ impl Refusal {
             Refusal::NotASentence => "not-a-sentence",
             Refusal::NotAPair { .. } => "not-a-pair",
             Refusal::Prefix { .. } => "prefix",
+            Refusal::Denied => "denied",
+            Refusal::Exception { .. } => "exception",
         }
+    }
+}
+
+/// MODBUS Application Protocol V1.1b3 §7, in plain words.
+fn exception(code: u8) -> &'static str {
+    match code {
+        1 => "it does not know the function",
+        2 => "it has no such register",
+        3 => "it does not take so many registers",
+        4 => "it has failed",
+        5 | 6 => "it is busy",
+        10 | 11 => "the gateway does not reach it",
+        _ => "of its own",
     }
 }
 

@@ -2,7 +2,13 @@
 
 use crate::check::Check;
 use crate::decode::DecodeSpec;
+use crate::decode::delimited::{DelimitedSpec, Separator};
 use crate::frame::FrameSpec;
+use crate::frame::line::{LineEnd, LineSpec};
+use crate::limits::FRAME_BYTES_DEFAULT;
+use crate::modbus::ModbusSpec;
+use crate::poll::PollSpec;
+use crate::sdi12::Sdi12Spec;
 
 /// One protocol as configured (`[instrument.x.protocol]`).
 #[derive(Debug, Clone, PartialEq)]
@@ -19,11 +25,37 @@ pub struct ProtocolSpec {
     pub ignore: Vec<String>,
 }
 
+impl ProtocolSpec {
+    /// A protocol of which nothing is said but its mechanics: lines, no check, the whole line as one column.
+    pub fn own(mechanics: Mechanics) -> Self {
+        let frame = FrameSpec::Line(LineSpec { end: LineEnd::Newline, start: None, max: FRAME_BYTES_DEFAULT });
+        let decode = DecodeSpec::Delimited(DelimitedSpec { sep: Separator::Bytes(b",".to_vec()), columns: None });
+        Self { mechanics, frame, check: Check::None, decode, ignore: Vec::new() }
+    }
+}
+
 /// Who talks when (`protocol.type`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Mechanics {
     /// The instrument talks, we listen.
     Stream,
+    /// We talk and it answers; or it talks, and is set up first.
+    Poll(PollSpec),
+    /// A Modbus unit. It has frames, checks and registers of its own: `frame`, `check` and `decode` say nothing.
+    ModbusRtu(ModbusSpec),
+    /// An SDI-12 sensor. As with Modbus, `frame`, `check` and `decode` say nothing.
+    Sdi12(Sdi12Spec),
+}
+
+impl Mechanics {
+    /// Whether the instrument is asked, at its own period.
+    pub fn is_asked(&self) -> bool {
+        match self {
+            Mechanics::Stream => false,
+            Mechanics::Poll(poll) => !poll.steps.is_empty(),
+            Mechanics::ModbusRtu(_) | Mechanics::Sdi12(_) => true,
+        }
+    }
 }
 
 /// A protocol that can not be.
@@ -94,6 +126,15 @@ pub enum Fault {
         /// The most a frame has.
         columns: usize,
     },
+    /// A table of bits holds no numbers and no texts.
+    #[error("coils and discrete inputs are bits: the type is \"bit\"")]
+    NotABit,
+    /// Not an SDI-12 address.
+    #[error("{0:?} is no SDI-12 address: one of 0 to 9, a to z, A to Z")]
+    NotAnSdi12Address(String),
+    /// Not an SDI-12 command that measures.
+    #[error("{0:?} measures nothing: write \"M\", \"MC\", \"C\", \"CC\", \"M1\" ... or \"R0\"")]
+    NotACommand(String),
     /// Not a JSON pointer (RFC 6901).
     #[error("{0:?} is no JSON pointer: write \"/key/key\" or \"\"")]
     NotAPointer(String),

@@ -1,6 +1,5 @@
-//! The mechanics of an instrument that talks by itself: listen.
-//!
-//! (`init` steps, sent on opening and after a restart event, come with the polled mechanics: they need the same steps.)
+//! The mechanics of an instrument that talks by itself: listen. One that must be set up first is a [`crate::poll`]
+//! without steps.
 
 use model::Stamp;
 use regex::bytes::RegexSet;
@@ -53,7 +52,7 @@ impl Protocol for Stream {
 }
 
 impl Reader {
-    fn take(&mut self, framed: Framed<'_>, out: &mut Output) {
+    pub fn take(&mut self, framed: Framed<'_>, out: &mut Output) {
         let Framed { at, bytes, len, fault } = framed;
         out.counts.frames += 1;
         if self.ignore.is_match(bytes) {
