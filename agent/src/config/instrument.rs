@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use instruments::{FieldSpec, Kind, Place, ProtocolSpec, SpecError};
+use instruments::{DecodeSpec, FieldSpec, Kind, Place, ProtocolSpec, SpecError, StatusSpec};
 use model::{BusId, InstrumentId, QuantityId, Series, Tags};
 
 use super::node::{Node, Tree};
 use super::protocol;
 use super::section::{Fit, Misfit, Section, nearest};
-use super::value::{self, choice, list, number, text};
+use super::value::{self, choice, integer, list, number, text};
 
 /// `[instrument.*]`
 #[derive(Debug, Clone)]
@@ -81,8 +81,10 @@ fn read(name: &str, section: &Section<'_>, buses: &[String]) -> Option<Instrumen
         let misfit = Misfit::new("an instrument needs at least one quantity");
         section.refuse("", misfit.help(format!("add [instrument.{name}.quantity.<name>] with field and unit")));
     }
+    let is_binary =
+        protocol.as_ref().is_some_and(|protocol: &ProtocolSpec| matches!(protocol.decode, DecodeSpec::Struct(_)));
     let quantities: Vec<Option<QuantityConfig>> =
-        named.iter().map(|(quantity, section)| read_quantity(id.as_ref(), quantity, &tags, section)).collect();
+        named.iter().map(|(quantity, section)| read_quantity(id.as_ref(), quantity, &tags, is_binary, section)).collect();
     section.finish();
     let quantities: Vec<QuantityConfig> = quantities.into_iter().collect::<Option<_>>()?;
     let config = InstrumentConfig { id: id?, bus: bus?, protocol: protocol?, quantities };
@@ -123,10 +125,11 @@ fn read_quantity(
     instrument: Option<&InstrumentId>,
     name: &str,
     tags: &Tags,
+    is_binary: bool,
     section: &Section<'_>,
 ) -> Option<QuantityConfig> {
     let quantity = QuantityId::try_new(name).map_err(|error| section.refuse("", Misfit::new(error.to_string()))).ok();
-    let field = section.require("field", selector);
+    let field = read_field(section, is_binary);
     let unit = section.get("unit", text).unwrap_or_default();
     let kind = section.get("kind", choice(KIND)).unwrap_or(Kind::Number);
     let missing = section.get("missing", list(missing_value)).unwrap_or_default();
@@ -136,20 +139,55 @@ fn read_quantity(
     let scale = section.get("scale", number).unwrap_or(1.0);
     let offset = section.get("offset", number).unwrap_or(0.0);
     let valid = section.get("valid", range);
-    for later in ["spike", "rate", "flat", "alarm", "min_change", "max_gap", "good", "dedupe"] {
+    let good = section.section("good").map(|good| read_status(&good, is_binary));
+    for later in ["spike", "rate", "flat", "alarm", "min_change", "max_gap", "dedupe"] {
         section.not_yet(later);
     }
     section.finish();
     let series = Series { instrument: instrument?.clone(), quantity: quantity?, unit, tags: tags.clone() };
-    let field = FieldSpec { field: field?, kind, missing };
+    let good = match good {
+        Some(read) => Some(read?),
+        None => None,
+    };
+    let field = FieldSpec { field: field?, kind, missing, good };
     Some(QuantityConfig { series: Arc::new(series), field, scale, offset, valid })
 }
 
-/// A field is a column number or the decoder's own name for it; both are kept as text.
-fn selector(node: &Node) -> Fit<String> {
+/// Where a field is; in a binary frame an offset with a type, and a bit if one is wanted, are one place.
+fn read_field(section: &Section<'_>, is_binary: bool) -> Option<String> {
+    let field = section.require("field", selector);
+    if !is_binary {
+        return field;
+    }
+    let kind = section.get("type", text);
+    let bit = section.get("bit", integer::<u32>(0..=63));
+    let (mut field, Some(kind)) = (field?, kind) else { return section.get("field", selector) };
+    field = format!("{field}:{kind}");
+    Some(match bit {
+        Some(bit) => format!("{field}.{bit}"),
+        None => field,
+    })
+}
+
+/// `good`: the status that gates a value.
+fn read_status(section: &Section<'_>, is_binary: bool) -> Option<StatusSpec> {
+    let field = read_field(section, is_binary);
+    let values = section.require("values", list(missing_value));
+    let suspect = section.get("suspect", list(missing_value)).unwrap_or_default();
+    let missing = section.get("missing", list(missing_value)).unwrap_or_default();
+    section.finish();
+    let values = values?;
+    if values.len() + suspect.len() + missing.len() > MISSING_MAX {
+        section.refuse("values", Misfit::new(format!("at most {MISSING_MAX} values")));
+    }
+    Some(StatusSpec { field: field?, values, suspect, missing })
+}
+
+/// A field is a column number, an offset or the decoder's own name for it; all are kept as text.
+pub(super) fn selector(node: &Node) -> Fit<String> {
     match &node.value {
-        Tree::Integer(column) if *column >= 1 => Ok(column.to_string()),
-        Tree::Integer(_) => Err(Misfit::new("columns count from 1")),
+        Tree::Integer(place) if *place >= 0 => Ok(place.to_string()),
+        Tree::Integer(_) => Err(Misfit::new("columns count from 1, offsets from 0")),
         _ => match text(node)? {
             empty if empty.is_empty() => Err(Misfit::new("a field can not be empty")),
             field => Ok(field),

@@ -46,3 +46,20 @@ pub const PATTERN_BYTES_MAX: usize = 1024 * 1024;
 /// Longest address of an NMEA 0183 sentence that is looked for, in characters. Talkers and formatters have 5
 /// (NMEA 0183 §5.3.2); proprietary ones have no limit of their own.
 pub const ADDRESS_CHARS_MAX: usize = 16;
+
+/// Longest frame of a counted kind, in bytes: Davis has 267, UBX and `SUNA` about 2 KiB. Where garbage has to be searched
+/// for a frame, each byte may begin one of so many bytes to be checked: at 115200 baud 25 MB a second at most.
+pub const COUNTED_BYTES_MAX: usize = 4096;
+
+/// Most bytes behind a closing byte: eight hex digits.
+pub const TRAILER_BYTES_MAX: usize = 8;
+
+/// Longest record of several lines, in bytes: SAMI has 480, an XML record of Sea-Bird 2 KiB. The pattern that ends a
+/// record is tried after each of at most [`RECORD_LINES_MAX`] lines. A larger `max` is a [`crate::SpecError`].
+pub const RECORD_BYTES_MAX: usize = 16 * 1024;
+
+/// Most lines of a record; one more refuses it as overlong.
+pub const RECORD_LINES_MAX: usize = 256;
+
+/// Most fields that together are the instrument's time: a date, a time, and one to spare.
+pub const TIME_FIELDS_MAX: usize = 3;

@@ -9,7 +9,8 @@ mod template;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
-use noise::{float, noise};
+pub(crate) use noise::float;
+use noise::noise;
 use template::{Part, parse_template};
 
 /// Most decimals of a value: no instrument prints more.
