@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use instruments::{Output, Protocol, Refused, Sample, SampleValue};
+use instruments::{Output, Protocol, Refused, Sample, SampleValue, Standing};
 use model::{Event, EventKind, Quality, Reading, Record, Stamp, Value};
 use tracing::warn;
 
@@ -113,6 +113,11 @@ fn reading(quantity: &QuantityConfig, sample: &Sample) -> Reading {
         SampleValue::Missing => (Value::Missing, Quality::Missing),
         SampleValue::Text(text) => (Value::Text(text.clone()), Quality::NotEvaluated),
         SampleValue::Number(raw) => number(quantity, *raw),
+    };
+    let quality = match (sample.standing, quality) {
+        (Standing::Bad, Quality::Pass | Quality::Suspect | Quality::NotEvaluated) => Quality::Fail,
+        (Standing::Suspect, Quality::Pass | Quality::NotEvaluated) => Quality::Suspect,
+        (_, quality) => quality,
     };
     Reading { stamp: sample.at, series: quantity.series.clone(), value, quality }
 }

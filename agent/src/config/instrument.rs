@@ -83,8 +83,10 @@ fn read(name: &str, section: &Section<'_>, buses: &[String]) -> Option<Instrumen
     }
     let is_binary =
         protocol.as_ref().is_some_and(|protocol: &ProtocolSpec| matches!(protocol.decode, DecodeSpec::Struct(_)));
-    let quantities: Vec<Option<QuantityConfig>> =
-        named.iter().map(|(quantity, section)| read_quantity(id.as_ref(), quantity, &tags, is_binary, section)).collect();
+    let quantities: Vec<Option<QuantityConfig>> = named
+        .iter()
+        .map(|(quantity, section)| read_quantity(id.as_ref(), quantity, &tags, is_binary, section))
+        .collect();
     section.finish();
     let quantities: Vec<QuantityConfig> = quantities.into_iter().collect::<Option<_>>()?;
     let config = InstrumentConfig { id: id?, bus: bus?, protocol: protocol?, quantities };

@@ -24,7 +24,10 @@ pub fn bind(spec: &ProtocolSpec, fields: &[FieldSpec]) -> Result<Box<dyn Protoco
         place => place.fault(fault),
     })?;
     let reader = Reader { ignore: compile_ignore(&spec.ignore)?, check: spec.check, decoder, beside };
-    if spec.mechanics == Mechanics::Stream && framer.leans_on_check() && reader.check.torn_frames() == TornFrames::PassUnseen {
+    if spec.mechanics == Mechanics::Stream
+        && framer.leans_on_check()
+        && reader.check.torn_frames() == TornFrames::PassUnseen
+    {
         return Err(Place::Key("check").fault(Fault::NeedsCheck));
     }
     match spec.mechanics {

@@ -18,11 +18,8 @@ const CHECKS: &[(&str, Check)] = &[
     ("crc32-hex", Check::Sum(Sum::Crc32.at_end())),
 ];
 
-const ENCODINGS: &[(&str, Encoding)] = &[
-    ("hex", Encoding::Hex),
-    ("big", Encoding::Bytes(ByteOrder::Big)),
-    ("little", Encoding::Bytes(ByteOrder::Little)),
-];
+const ENCODINGS: &[(&str, Encoding)] =
+    &[("hex", Encoding::Hex), ("big", Encoding::Bytes(ByteOrder::Big)), ("little", Encoding::Bytes(ByteOrder::Little))];
 
 const OVERS: &[(&str, Over)] = &[("bytes", Over::Bytes), ("hex", Over::Hex)];
 

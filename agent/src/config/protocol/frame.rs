@@ -50,12 +50,14 @@ pub fn read(section: &Section<'_>) -> Option<FrameSpec> {
             trailer: section.get("trailer", count(0)).unwrap_or(0),
             max: max.unwrap_or(FRAME_BYTES_DEFAULT),
         })),
-        Kind::Fixed => section.require("length", count(1)).map(|length| counted(Vec::new(), Length::Fixed(length), max)),
+        Kind::Fixed => {
+            section.require("length", count(1)).map(|length| counted(Vec::new(), Length::Fixed(length), max))
+        }
         Kind::LengthPrefixed => read_said(section).map(|length| counted(Vec::new(), length, max)),
         Kind::Sync => read_sync(section, max),
-        Kind::IdleGap => section.require("after", duration(GAPS.0..=GAPS.1)).map(|after| {
-            FrameSpec::Gap(GapSpec { after, max: max.unwrap_or(FRAME_BYTES_DEFAULT) })
-        }),
+        Kind::IdleGap => section
+            .require("after", duration(GAPS.0..=GAPS.1))
+            .map(|after| FrameSpec::Gap(GapSpec { after, max: max.unwrap_or(FRAME_BYTES_DEFAULT) })),
         Kind::JoinLines => section.require("until", text).map(|until| {
             let join = section.get("join", text).map_or_else(|| b"\n".to_vec(), String::into_bytes);
             FrameSpec::Joined(JoinedSpec { line: read_line(section, max), until, join })
@@ -73,11 +75,8 @@ fn read_line(section: &Section<'_>, max: Option<usize>) -> LineSpec {
 
 fn read_sync(section: &Section<'_>, max: Option<usize>) -> Option<FrameSpec> {
     let magic = section.require("magic", magic);
-    let length = if section.has("length") {
-        section.require("length", count(1)).map(Length::Fixed)
-    } else {
-        read_said(section)
-    };
+    let length =
+        if section.has("length") { section.require("length", count(1)).map(Length::Fixed) } else { read_said(section) };
     Some(counted(magic?, length?, max))
 }
 

@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use crate::field::{Field, Wanted, Kind};
+use crate::field::{Field, Kind, Wanted};
 use crate::output::{Row, SampleValue};
 use crate::refusal::{Refusal, quote};
 use crate::spec::{Fault, Place, SpecError};

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::decode::columns::Columns;
-use crate::field::{Field, Wanted, Kind, parse_number};
+use crate::field::{Field, Kind, Wanted, parse_number};
 use crate::output::{Row, SampleValue};
 use crate::refusal::{Refusal, quote};
 use crate::spec::{Fault, Place, SpecError};

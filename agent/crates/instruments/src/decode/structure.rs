@@ -49,8 +49,7 @@ impl Struct {
         for (index, spec) in fields.iter().enumerate() {
             let field = Field::new(spec);
             let selector = Selector::parse(&spec.field).filter(|_| !field.is_text());
-            let selector =
-                selector.ok_or_else(|| Place::Field(index).fault(Fault::NotAPlace(spec.field.clone())))?;
+            let selector = selector.ok_or_else(|| Place::Field(index).fault(Fault::NotAPlace(spec.field.clone())))?;
             wanted.push((selector, field));
         }
         Ok(Self { order: spec.byte_order, hex_from: spec.hex_from, wanted, bytes: Vec::new() })

@@ -11,8 +11,8 @@ use crate::limits::TEXT_BYTES_MAX;
 use crate::output::SampleValue;
 use crate::refusal::{Refusal, quote};
 pub(crate) use number::parse_number;
-pub(crate) use status::{Status, Verdict};
 pub use status::{Standing, StatusSpec};
+pub(crate) use status::{Status, Verdict};
 
 /// One field as configured.
 #[derive(Debug, Clone, PartialEq, Eq)]

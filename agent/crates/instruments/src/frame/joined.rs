@@ -184,12 +184,12 @@ mod tests {
     fn a_record_is_whole_when_it_matches() {
         for (start, until, bytes, expected) in [
             (None, "</d>$", &b"<d>\r\n1\r\n</d>\r\n<d>2</d>\n"[..], &["<d>1</d>", "<d>2</d>"][..]),
-            (Some(&b"*"[..]), r"^\*.{6}$", b"x\n*12\n34\n56\n*123\n*1\n23456\n", &[
-                "x<no-start>",
-                "*123456",
-                "*123<unfinished>",
-                "*123456",
-            ]),
+            (
+                Some(&b"*"[..]),
+                r"^\*.{6}$",
+                b"x\n*12\n34\n56\n*123\n*1\n23456\n",
+                &["x<no-start>", "*123456", "*123<unfinished>", "*123456"],
+            ),
             (Some(b"*"), r"^\*.{2}$", b"*1\n*12\n", &["*1<unfinished>", "*12"]),
             (None, "never", b"12345678\n90123456\n7\n8\n", &["12345678901234567<overlong>"]),
             (None, "b$", b"123456789012345678\na\nb\n", &["12345678901234567<overlong>", "ab"]),
