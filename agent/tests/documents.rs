@@ -41,3 +41,9 @@ fn the_reference_shows_configurations_that_are_right() {
     assert_eq!(temperature.offset.to_string(), "-0.12", "ours wins over the profile's");
     assert_eq!(temperature.series.unit, "Cel", "and the rest of it stays");
 }
+
+#[test]
+fn the_guide_to_instruments_shows_configurations_that_are_right() {
+    let config = checked(&blocks("docs/INSTRUMENTS.md"));
+    assert_eq!(config.buses[0].instruments.len(), 3);
+}

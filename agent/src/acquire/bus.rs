@@ -119,9 +119,14 @@ impl Bus {
     async fn act(&mut self, action: Action, port: &mut SerialStream, buffer: &mut [u8], now: u64) -> io::Result<()> {
         match action {
             Action::Listen { until_mono_ms } => {
+                // Silence ends a frame, too, where the protocol says so.
+                let silence_ms = self.stations.iter_mut().filter_map(|station| station.silence_ends_at(now)).min();
+                let until_mono_ms = [until_mono_ms, silence_ms].into_iter().flatten().min();
                 let wait = until_mono_ms.map(|until| Duration::from_millis(until.saturating_sub(now)));
-                let count = hear(port, buffer, wait).await?;
-                self.take(&buffer[..count]);
+                match hear(port, buffer, wait).await? {
+                    0 if silence_ms.is_some_and(|at| at <= self.clock.mono_ms()) => self.give(&[]),
+                    count => self.take(&buffer[..count]),
+                }
             }
             Action::Write(bytes) => {
                 // What came up to now is no answer to this.
@@ -165,8 +170,13 @@ impl Bus {
         if bytes.is_empty() {
             return;
         }
+        self.line.heard(self.clock.mono_ms());
+        self.give(bytes);
+    }
+
+    /// Gives bytes, or silence, to every instrument on the line.
+    fn give(&mut self, bytes: &[u8]) {
         let at = self.clock.stamp();
-        self.line.heard(at.mono_ms);
         let mut records = Vec::new();
         for station in &mut self.stations {
             station.receive(bytes, at, &mut records);

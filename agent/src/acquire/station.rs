@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use instruments::{Output, Protocol, Refused, Sample, SampleValue, Step};
+use instruments::{Output, Protocol, Refused, Sample, SampleValue, Standing, Step};
 use model::{Event, EventKind, Quality, Reading, Record, Stamp, Value};
 use tracing::warn;
 
@@ -79,6 +79,17 @@ impl Station {
         self.protocol.next(now_mono_ms)
     }
 
+    /// When silence ends the frame that an instrument that talks by itself is in the middle of.
+    pub fn silence_ends_at(&mut self, now_mono_ms: u64) -> Option<u64> {
+        if self.config.every.is_some() || self.protocol.wants_turn() {
+            return None;
+        }
+        match self.protocol.next(now_mono_ms) {
+            Step::Idle { until_mono_ms } => until_mono_ms,
+            _ => None,
+        }
+    }
+
     /// Takes bytes off the wire; what they say is added to `records`.
     pub fn receive(&mut self, bytes: &[u8], at: Stamp, records: &mut Vec<Record>) {
         self.output.clear();
@@ -147,6 +158,11 @@ fn reading(quantity: &QuantityConfig, sample: &Sample) -> Reading {
         SampleValue::Missing => (Value::Missing, Quality::Missing),
         SampleValue::Text(text) => (Value::Text(text.clone()), Quality::NotEvaluated),
         SampleValue::Number(raw) => number(quantity, *raw),
+    };
+    let quality = match (sample.standing, quality) {
+        (Standing::Bad, Quality::Pass | Quality::Suspect | Quality::NotEvaluated) => Quality::Fail,
+        (Standing::Suspect, Quality::Pass | Quality::NotEvaluated) => Quality::Suspect,
+        (_, quality) => quality,
     };
     Reading { stamp: sample.at, series: quantity.series.clone(), value, quality }
 }

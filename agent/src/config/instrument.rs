@@ -4,12 +4,12 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use instruments::{FieldSpec, Kind, Mechanics, Place, ProtocolSpec, SpecError};
+use instruments::{DecodeSpec, FieldSpec, Kind, Mechanics, Place, ProtocolSpec, SpecError, StatusSpec};
 use model::{BusId, InstrumentId, QuantityId, Series, Tags};
 
 use super::node::{Node, Tree};
 use super::section::{Fit, Misfit, Section, nearest};
-use super::value::{self, choice, duration, list, number, text};
+use super::value::{self, choice, duration, integer, list, number, text};
 use super::{modbus, protocol};
 
 /// `[instrument.*]`
@@ -129,10 +129,9 @@ fn read(name: &str, section: &Section<'_>, buses: &[String]) -> Option<Instrumen
         let registers: Vec<_> = registers.collect();
         unit.registers = registers.into_iter().flatten().collect();
     }
-    let mechanics = protocol.as_ref().map(|protocol| &protocol.mechanics);
     let quantities: Vec<Option<QuantityConfig>> = named
         .iter()
-        .map(|(quantity, section)| read_quantity(id.as_ref(), quantity, &tags, mechanics, section))
+        .map(|(quantity, section)| read_quantity(id.as_ref(), quantity, &tags, protocol.as_ref(), section))
         .collect();
     section.finish();
     let quantities: Vec<QuantityConfig> = quantities.into_iter().collect::<Option<_>>()?;
@@ -200,12 +199,13 @@ fn read_quantity(
     instrument: Option<&InstrumentId>,
     name: &str,
     tags: &Tags,
-    mechanics: Option<&Mechanics>,
+    protocol: Option<&ProtocolSpec>,
     section: &Section<'_>,
 ) -> Option<QuantityConfig> {
     let quantity = QuantityId::try_new(name).map_err(|error| section.refuse("", Misfit::new(error.to_string()))).ok();
-    let is_register = matches!(mechanics, Some(Mechanics::ModbusRtu(_)));
-    let field = if is_register { Some(name.to_owned()) } else { section.require("field", selector) };
+    let is_register = protocol.is_some_and(|protocol| matches!(protocol.mechanics, Mechanics::ModbusRtu(_)));
+    let is_binary = !is_register && protocol.is_some_and(|protocol| matches!(protocol.decode, DecodeSpec::Struct(_)));
+    let field = if is_register { Some(name.to_owned()) } else { read_field(section, is_binary) };
     let unit = section.get("unit", text).unwrap_or_default();
     let is_text = is_register && section.get("type", text).is_some_and(|format| format == "text");
     let usual = if is_text { Kind::Text } else { Kind::Number };
@@ -221,23 +221,56 @@ fn read_quantity(
     let flat = section.get("flat", duration(Duration::from_secs(1)..=Duration::from_secs(30 * 86_400)));
     let alarm = section.section("alarm").and_then(|alarm| read_alarm(&alarm));
     let exception = read_exception(section);
+    // A register's status is read with the registers.
+    let good = if is_register { None } else { section.section("good").map(|good| read_status(&good, is_binary)) };
     for later in ["spike", "dedupe"] {
         section.not_yet(later);
     }
-    if !is_register {
-        section.not_yet("good");
-    }
     section.finish();
     let series = Series { instrument: instrument?.clone(), quantity: quantity?, unit, tags: tags.clone() };
-    let field = FieldSpec { field: field?, kind, missing };
+    let good = match good {
+        Some(read) => Some(read?),
+        None => None,
+    };
+    let field = FieldSpec { field: field?, kind, missing, good };
     Some(QuantityConfig { series: Arc::new(series), field, scale, offset, valid, rate, flat, alarm, exception })
 }
 
-/// A field is a column number or the decoder's own name for it; both are kept as text.
-fn selector(node: &Node) -> Fit<String> {
+/// Where a field is; in a binary frame an offset with a type, and a bit if one is wanted, are one place.
+fn read_field(section: &Section<'_>, is_binary: bool) -> Option<String> {
+    let field = section.require("field", selector);
+    if !is_binary {
+        return field;
+    }
+    let kind = section.get("type", text);
+    let bit = section.get("bit", integer::<u32>(0..=63));
+    let (mut field, Some(kind)) = (field?, kind) else { return section.get("field", selector) };
+    field = format!("{field}:{kind}");
+    Some(match bit {
+        Some(bit) => format!("{field}.{bit}"),
+        None => field,
+    })
+}
+
+/// `good`: the status that gates a value.
+fn read_status(section: &Section<'_>, is_binary: bool) -> Option<StatusSpec> {
+    let field = read_field(section, is_binary);
+    let values = section.require("values", list(missing_value));
+    let suspect = section.get("suspect", list(missing_value)).unwrap_or_default();
+    let missing = section.get("missing", list(missing_value)).unwrap_or_default();
+    section.finish();
+    let values = values?;
+    if values.len() + suspect.len() + missing.len() > MISSING_MAX {
+        section.refuse("values", Misfit::new(format!("at most {MISSING_MAX} values")));
+    }
+    Some(StatusSpec { field: field?, values, suspect, missing })
+}
+
+/// A field is a column number, an offset or the decoder's own name for it; all are kept as text.
+pub(super) fn selector(node: &Node) -> Fit<String> {
     match &node.value {
-        Tree::Integer(column) if *column >= 1 => Ok(column.to_string()),
-        Tree::Integer(_) => Err(Misfit::new("columns count from 1")),
+        Tree::Integer(place) if *place >= 0 => Ok(place.to_string()),
+        Tree::Integer(_) => Err(Misfit::new("columns count from 1, offsets from 0")),
         _ => match text(node)? {
             empty if empty.is_empty() => Err(Misfit::new("a field can not be empty")),
             field => Ok(field),

@@ -1,22 +1,20 @@
 //! `[instrument.*.protocol]`: turned into what the decoders take.
 
+mod check;
+mod frame;
+mod time;
+
 use std::ops::RangeInclusive;
 
 use instruments::{
-    COLUMNS_MAX, Check, DecodeSpec, DelimitedSpec, FRAME_BYTES_DEFAULT, FRAME_BYTES_MAX, FrameSpec, JsonSpec,
-    KeyValueSpec, LineEnd, LineSpec, Mechanics, NmeaSpec, ProtocolSpec, RegexSpec, Separator,
+    ByteOrder, COLUMNS_MAX, DecodeSpec, DelimitedSpec, FRAME_BYTES_DEFAULT, FRAME_BYTES_MAX, FrameSpec, JsonSpec,
+    KeyValueSpec, LineEnd, LineSpec, Mechanics, NmeaSpec, ProtocolSpec, RegexSpec, Separator, StructSpec,
 };
 
 use super::node::{Node, Tree};
 use super::section::{Fit, Misfit, Section};
 use super::value::{choice, integer, list, text, texts};
 use super::{modbus, poll, sdi12};
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Known {
-    Yes,
-    Later,
-}
 
 /// Who talks when, as written.
 #[derive(Clone, Copy)]
@@ -30,28 +28,6 @@ enum Type {
 const TYPES: &[(&str, Type)] =
     &[("stream", Type::Stream), ("poll", Type::Poll), ("modbus-rtu", Type::ModbusRtu), ("sdi12", Type::Sdi12)];
 
-const FRAMES: &[(&str, Known)] = &[
-    ("line", Known::Yes),
-    ("stx-etx", Known::Later),
-    ("fixed", Known::Later),
-    ("length-prefixed", Known::Later),
-    ("sync", Known::Later),
-    ("idle-gap", Known::Later),
-    ("join-lines", Known::Later),
-];
-
-const CHECKS: &[(&str, Option<Check>)] = &[
-    ("none", Some(Check::None)),
-    ("nmea-xor", Some(Check::NmeaXor)),
-    ("xor8", None),
-    ("sum8", None),
-    ("sum16", None),
-    ("crc16-modbus", None),
-    ("crc16-ccitt", None),
-    ("crc16-arc", None),
-    ("crc32-hex", None),
-];
-
 pub(super) fn read(section: &Section<'_>) -> Option<ProtocolSpec> {
     let own = |mechanics| Some(ProtocolSpec::own(mechanics));
     match section.require("type", choice(TYPES))? {
@@ -64,17 +40,10 @@ pub(super) fn read(section: &Section<'_>) -> Option<ProtocolSpec> {
 
 fn read_framed(section: &Section<'_>, mechanics: Option<Mechanics>) -> Option<ProtocolSpec> {
     let frame = match section.section("frame") {
-        Some(frame) => read_frame(&frame),
+        Some(frame) => frame::read(&frame),
         None => Some(FrameSpec::Line(LineSpec { end: LineEnd::Newline, start: None, max: FRAME_BYTES_DEFAULT })),
     };
-    let check = match section.get("check", choice(CHECKS)) {
-        Some(None) => {
-            section.refuse("check", not_yet("\"none\" and \"nmea-xor\"", "check"));
-            None
-        }
-        Some(Some(check)) => Some(check),
-        None => Some(Check::None),
-    };
+    let check = check::read(section);
     let decode = match section.section("decode") {
         Some(decode) => read_decode(&decode),
         None => {
@@ -84,26 +53,21 @@ fn read_framed(section: &Section<'_>, mechanics: Option<Mechanics>) -> Option<Pr
         }
     };
     let ignore = section.get("ignore", list(text)).unwrap_or_default();
-    section.not_yet("time");
+    let time = section.section("time").map(|time| time::read(&time));
     section.finish();
-    Some(ProtocolSpec { mechanics: mechanics?, frame: frame?, check: check?, decode: decode?, ignore })
+    let time = match time {
+        Some(read) => Some(read?),
+        None => None,
+    };
+    Some(ProtocolSpec { mechanics: mechanics?, frame: frame?, check: check?, decode: decode?, ignore, time })
 }
 
-fn not_yet(there: &str, what: &str) -> Misfit {
-    Misfit::new(format!("this {what} is not there yet in this version")).help(format!("there is {there}"))
-}
+const BYTE_ORDERS: &[(&str, ByteOrder)] = &[("big", ByteOrder::Big), ("little", ByteOrder::Little)];
 
-fn read_frame(section: &Section<'_>) -> Option<FrameSpec> {
-    if section.require("type", choice(FRAMES))? == Known::Later {
-        section.refuse("type", not_yet("only \"line\"", "frame"));
-        return None;
-    }
-    let end = section.get("end", bytes).map_or(LineEnd::Newline, LineEnd::Bytes);
-    let start = section.get("start", bytes);
-    let longest = i64::try_from(FRAME_BYTES_MAX).unwrap_or(i64::MAX);
-    let max = section.get("max", integer(1..=longest)).unwrap_or(FRAME_BYTES_DEFAULT);
-    section.finish();
-    Some(FrameSpec::Line(LineSpec { end, start, max }))
+/// A count of bytes, up to what a frame may have.
+fn count(least: usize) -> impl FnOnce(&Node) -> Fit<usize> {
+    let limit = |bytes: usize| i64::try_from(bytes).unwrap_or(i64::MAX);
+    integer(limit(least)..=limit(FRAME_BYTES_MAX))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -142,10 +106,10 @@ fn read_decode(section: &Section<'_>) -> Option<DecodeSpec> {
         }),
         Decoder::Json => DecodeSpec::Json(JsonSpec { root: section.get("root", text).unwrap_or_default() }),
         Decoder::Nmea => DecodeSpec::Nmea(NmeaSpec { sentences: section.get("sentences", list(text)) }),
-        Decoder::Struct => {
-            section.refuse("type", not_yet("delimited, regex, key-value, json and nmea", "decoder"));
-            return None;
-        }
+        Decoder::Struct => DecodeSpec::Struct(StructSpec {
+            byte_order: section.require("byte_order", choice(BYTE_ORDERS))?,
+            hex_from: section.get("hex_from", count(0)),
+        }),
     };
     section.finish();
     Some(decode)

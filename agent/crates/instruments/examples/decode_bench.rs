@@ -26,7 +26,7 @@ fn main() {
 
 fn spec(start: Option<&[u8]>, check: Check, decode: DecodeSpec) -> ProtocolSpec {
     let frame = FrameSpec::Line(LineSpec { end: LineEnd::Newline, start: start.map(<[u8]>::to_vec), max: 256 });
-    ProtocolSpec { mechanics: Mechanics::Stream, frame, check, decode, ignore: Vec::new() }
+    ProtocolSpec { mechanics: Mechanics::Stream, frame, check, decode, ignore: Vec::new(), time: None }
 }
 
 fn run(name: &str, spec: &ProtocolSpec, selectors: &[&str], line: &[u8]) {
@@ -34,6 +34,7 @@ fn run(name: &str, spec: &ProtocolSpec, selectors: &[&str], line: &[u8]) {
         field: (*selector).to_owned(),
         kind: Kind::Number,
         missing: vec!["-9999".to_owned()],
+        good: None,
     };
     let fields: Vec<_> = selectors.iter().map(field).collect();
     let mut protocol = bind(spec, &fields).expect("the benchmark's spec holds");

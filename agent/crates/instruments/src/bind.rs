@@ -1,8 +1,9 @@
 //! From what the configuration says to a running protocol.
 
+use crate::beside::Beside;
 use crate::decode::Decoder;
 use crate::field::FieldSpec;
-use crate::frame::Framer;
+use crate::frame::{Framer, TornFrames};
 use crate::limits::FIELDS_MAX;
 use crate::modbus::Modbus;
 use crate::pattern::compile_ignore;
@@ -21,8 +22,16 @@ pub fn bind(spec: &ProtocolSpec, fields: &[FieldSpec]) -> Result<Box<dyn Protoco
     }
     let in_frames = || -> Result<(Framer, Reader), SpecError> {
         let framer = Framer::try_new(&spec.frame)?;
-        let ignore = compile_ignore(&spec.ignore)?;
-        Ok((framer, Reader { ignore, check: spec.check, decoder: Decoder::try_new(&spec.decode, fields)? }))
+        let (beside, wanted) = Beside::try_new(fields, spec.time.as_ref())?;
+        let decoder = Decoder::try_new(&spec.decode, &wanted).map_err(|SpecError { place, fault }| match place {
+            Place::Field(index) => beside.owner(index).map_or(Place::Key("time.field"), Place::Field).fault(fault),
+            place => place.fault(fault),
+        })?;
+        let reader = Reader { ignore: compile_ignore(&spec.ignore)?, check: spec.check, decoder, beside };
+        if framer.leans_on_check() && reader.check.torn_frames() == TornFrames::PassUnseen {
+            return Err(Place::Key("check").fault(Fault::NeedsCheck));
+        }
+        Ok((framer, reader))
     };
     Ok(match &spec.mechanics {
         Mechanics::Stream => {

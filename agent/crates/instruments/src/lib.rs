@@ -21,8 +21,10 @@
 //! in a replay and on the farm); it parses no TOML (profiles are text here, the agent's config room reads them); it
 //! scales, judges and alarms nothing (a sample is what the instrument said, in the instrument's unit).
 
+mod beside;
 mod bind;
 mod check;
+mod clock;
 mod crc16;
 mod decode;
 mod field;
@@ -30,6 +32,7 @@ mod frame;
 mod late;
 mod limits;
 pub mod modbus;
+mod number;
 mod output;
 mod pattern;
 pub mod poll;
@@ -44,17 +47,25 @@ pub mod stream;
 
 pub use bind::bind;
 pub use check::Check;
+pub use check::sum::{Encoding, Over, Sum, SumCheck};
+pub use clock::TimeSpec;
 pub use decode::DecodeSpec;
 pub use decode::delimited::{DelimitedSpec, Separator};
 pub use decode::json::JsonSpec;
 pub use decode::key_value::KeyValueSpec;
 pub use decode::nmea::NmeaSpec;
 pub use decode::regex::RegexSpec;
-pub use field::{FieldSpec, Kind};
+pub use decode::structure::StructSpec;
+pub use field::{FieldSpec, Kind, Standing, StatusSpec};
 pub use frame::FrameSpec;
+pub use frame::brackets::BracketSpec;
+pub use frame::counted::{CountedSpec, Length};
+pub use frame::gap::GapSpec;
+pub use frame::joined::JoinedSpec;
 pub use frame::line::{LineEnd, LineSpec};
 pub use limits::*;
 pub use modbus::{Format, GoodRegister, ModbusSpec, Order, RegisterSpec, Table};
+pub use number::ByteOrder;
 pub use output::{Counts, Output, Refused, Sample, SampleValue};
 pub use poll::{AnswerSpec, PollSpec, StepSpec};
 pub use protocol::{Protocol, Step, Turn};

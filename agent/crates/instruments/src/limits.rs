@@ -59,3 +59,20 @@ pub const TIMEOUT_MS_MAX: u64 = 60_000;
 
 /// Most repetitions of a question in one turn: what comes after that is the back-off of the bus.
 pub const RETRIES_MAX: u32 = 10;
+
+/// Longest frame of a counted kind, in bytes: Davis has 267, UBX and `SUNA` about 2 KiB. Where garbage has to be searched
+/// for a frame, each byte may begin one of so many bytes to be checked: at 115200 baud 25 MB a second at most.
+pub const COUNTED_BYTES_MAX: usize = 4096;
+
+/// Most bytes behind a closing byte: eight hex digits.
+pub const TRAILER_BYTES_MAX: usize = 8;
+
+/// Longest record of several lines, in bytes: SAMI has 480, an XML record of Sea-Bird 2 KiB. The pattern that ends a
+/// record is tried after each of at most [`RECORD_LINES_MAX`] lines. A larger `max` is a [`crate::SpecError`].
+pub const RECORD_BYTES_MAX: usize = 16 * 1024;
+
+/// Most lines of a record; one more refuses it as overlong.
+pub const RECORD_LINES_MAX: usize = 256;
+
+/// Most fields that together are the instrument's time: a date, a time, and one to spare.
+pub const TIME_FIELDS_MAX: usize = 3;

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use model::Stamp;
+use model::{Stamp, Timestamp};
 
+use crate::field::Standing;
 use crate::limits::{RAW_BYTES_MAX, REFUSED_KEPT_MAX};
 use crate::refusal::Refusal;
 
@@ -40,6 +41,10 @@ pub struct Sample {
     pub at: Stamp,
     /// What the instrument said.
     pub value: SampleValue,
+    /// What its status makes of it.
+    pub standing: Standing,
+    /// What the instrument's own clock said, where the configuration names one and it could be read.
+    pub device_time: Option<Timestamp>,
 }
 
 /// What an instrument said of a field.
@@ -96,7 +101,8 @@ impl<'a> Row<'a> {
     }
 
     pub fn push(&mut self, field: usize, value: SampleValue) {
-        self.samples.push(Sample { field, at: self.at, value });
+        let (at, standing) = (self.at, Standing::Good);
+        self.samples.push(Sample { field, at, value, standing, device_time: None });
     }
 
     pub fn holds(&self, field: usize) -> bool {
@@ -105,6 +111,23 @@ impl<'a> Row<'a> {
 
     pub fn is_empty(&self) -> bool {
         self.samples.len() == self.first
+    }
+
+    /// The samples so far.
+    pub fn samples(&mut self) -> &mut [Sample] {
+        &mut self.samples[self.first..]
+    }
+
+    /// Forgets the samples of fields from this one on.
+    pub fn drop_from(&mut self, field: usize) {
+        let mut kept = self.first;
+        for index in self.first..self.samples.len() {
+            if self.samples[index].field < field {
+                self.samples.swap(kept, index);
+                kept += 1;
+            }
+        }
+        self.samples.truncate(kept);
     }
 
     pub fn abandon(self) {

@@ -22,7 +22,8 @@ pub trait Protocol: Send {
     /// last byte has left: a slow line does not eat into the instrument's time to answer.
     fn next(&mut self, now_mono_ms: u64) -> Step;
 
-    /// Takes bytes that arrived at `at`; appends what they say to `out`. Any cut of the same bytes says the same.
+    /// Takes bytes that arrived at `at`; appends what they say to `out`. Any cut of the same bytes says the same. With no
+    /// bytes it is told that it is `at`: what only silence ends ([`Step::Idle`] named the time) ends now.
     fn receive(&mut self, bytes: &[u8], at: Stamp, out: &mut Output);
 
     /// Forgets what was half received, because bytes were lost or the port was opened anew, and distrusts the rest of
@@ -34,7 +35,7 @@ pub trait Protocol: Send {
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// Nothing but to listen; ask again when bytes came, or at this time.
+    /// Nothing but to listen; ask again when bytes came. At this time hand over no bytes, and ask again.
     Idle {
         /// Milliseconds since the boot; `None`: not before bytes come.
         until_mono_ms: Option<u64>,

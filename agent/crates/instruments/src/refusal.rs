@@ -12,6 +12,30 @@ pub enum Refusal {
     /// The start marker stands nowhere in it.
     #[error("the frame has no start marker")]
     NoStart,
+    /// So many bytes, and no frame among them.
+    #[error("no frame among these bytes")]
+    NoFrame,
+    /// The frame gives itself a length that can not be.
+    #[error("the frame says that it has {said} bytes; it may have {max}")]
+    Length {
+        /// What it says, in bytes.
+        said: i64,
+        /// `frame.max`, in bytes.
+        max: usize,
+    },
+    /// Too few bytes for a field.
+    #[error("the frame has {found} bytes, {field} needs {needed}")]
+    Short {
+        /// The field as configured.
+        field: String,
+        /// Bytes up to its end.
+        needed: usize,
+        /// Bytes there are.
+        found: usize,
+    },
+    /// A record of several lines that ended in the middle.
+    #[error("the record was not finished")]
+    Unfinished,
     /// No checksum where one must be.
     #[error("the frame has no checksum")]
     NoChecksum,
@@ -102,6 +126,10 @@ impl Refusal {
         match self {
             Refusal::Overlong { .. } => "overlong",
             Refusal::NoStart => "no-start",
+            Refusal::NoFrame => "no-frame",
+            Refusal::Length { .. } => "length",
+            Refusal::Short { .. } => "short",
+            Refusal::Unfinished => "unfinished",
             Refusal::NoChecksum => "no-checksum",
             Refusal::Checksum { .. } => "checksum",
             Refusal::Columns { .. } => "columns",

@@ -1,6 +1,7 @@
 //! What the configuration says of a protocol, and why it can not be so. Plain data, checked by [`crate::bind()`].
 
 use crate::check::Check;
+use crate::clock::TimeSpec;
 use crate::decode::DecodeSpec;
 use crate::decode::delimited::{DelimitedSpec, Separator};
 use crate::frame::FrameSpec;
@@ -23,6 +24,8 @@ pub struct ProtocolSpec {
     pub decode: DecodeSpec,
     /// Patterns (on bytes, `\d` and `\w` are ASCII) of frames that are neither data nor error.
     pub ignore: Vec<String>,
+    /// The instrument's own clock.
+    pub time: Option<TimeSpec>,
 }
 
 impl ProtocolSpec {
@@ -30,7 +33,7 @@ impl ProtocolSpec {
     pub fn own(mechanics: Mechanics) -> Self {
         let frame = FrameSpec::Line(LineSpec { end: LineEnd::Newline, start: None, max: FRAME_BYTES_DEFAULT });
         let decode = DecodeSpec::Delimited(DelimitedSpec { sep: Separator::Bytes(b",".to_vec()), columns: None });
-        Self { mechanics, frame, check: Check::None, decode, ignore: Vec::new() }
+        Self { mechanics, frame, check: Check::None, decode, ignore: Vec::new(), time: None }
     }
 }
 
@@ -104,6 +107,9 @@ pub enum Fault {
     /// The start marker holds the end of line: no frame could ever be.
     #[error("the start marker holds the end of the line")]
     StartHoldsEnd,
+    /// Nothing but a check would show that a byte of such frames was lost.
+    #[error("such frames need a check: without one, nothing shows where a frame begins once a byte was lost")]
+    NeedsCheck,
     /// A pattern that does not compile.
     #[error("no pattern: {0}")]
     Pattern(String),
@@ -144,6 +150,12 @@ pub enum Fault {
     /// Not a field of an NMEA 0183 sentence.
     #[error("{0:?} is no field of a sentence: write \"DBT.3\", \"SDDBT.3\" or \"XDR.NAME\"")]
     NotASentenceField(String),
+    /// Not a place in a binary frame.
+    #[error("{0:?} is no place in a binary frame: give an offset from 0 and a type, such as u16, i32 or f32")]
+    NotAPlace(String),
+    /// Not a format of a time, or not as many words as fields.
+    #[error("{0:?} is no format for these fields: %Y %y %m %d %j %b %H %M %S %.f %s, a word a field")]
+    NotATime(String),
     /// The field's sentence is not among `sentences`.
     #[error("sentence {0} is not in `sentences`, so this would never be read")]
     NotListed(String),

@@ -4,12 +4,12 @@
 use model::Stamp;
 use regex::bytes::RegexSet;
 
+use crate::beside::Beside;
 use crate::check::Check;
 use crate::decode::Decoder;
 use crate::frame::{Framed, Framer};
 use crate::output::{Output, Row};
 use crate::protocol::{Protocol, Step};
-use crate::refusal::Refusal;
 
 /// A streaming instrument.
 #[derive(Debug)]
@@ -24,6 +24,7 @@ pub(crate) struct Reader {
     pub ignore: RegexSet,
     pub check: Check,
     pub decoder: Decoder,
+    pub beside: Beside,
 }
 
 impl Stream {
@@ -34,14 +35,17 @@ impl Stream {
 
 impl Protocol for Stream {
     fn next(&mut self, _now_mono_ms: u64) -> Step {
-        Step::Idle { until_mono_ms: None }
+        Step::Idle { until_mono_ms: self.framer.deadline() }
     }
 
     fn receive(&mut self, bytes: &[u8], at: Stamp, out: &mut Output) {
-        for byte in bytes {
-            if let Some(framed) = self.framer.push(*byte, at) {
-                self.reader.take(framed, out);
-            }
+        let mut rest = bytes;
+        loop {
+            let (used, framed) = self.framer.push(rest, at);
+            rest = &rest[used..];
+            let Some(framed) = framed else { break };
+            let is_whole = self.reader.take(framed, out);
+            self.framer.settle(is_whole);
         }
         out.counts.bytes_skipped += self.framer.take_skipped();
     }
@@ -52,19 +56,28 @@ impl Protocol for Stream {
 }
 
 impl Reader {
-    pub fn take(&mut self, framed: Framed<'_>, out: &mut Output) {
-        let Framed { at, bytes, len, fault } = framed;
+    /// Takes a frame; whether it was whole.
+    pub(crate) fn take(&mut self, framed: Framed<'_>, out: &mut Output) -> bool {
+        let Framed { at, bytes, len, fault, is_guess } = framed;
+        let checked = match fault {
+            Some(why) => Err(why),
+            None => self.check.verify(bytes),
+        };
+        let is_whole = checked.is_ok();
+        if is_guess && !is_whole {
+            return false;
+        }
         out.counts.frames += 1;
-        if self.ignore.is_match(bytes) {
+        if !self.ignore.is_empty() && self.ignore.is_match(bytes) {
             out.counts.ignored += 1;
-            return;
+            return is_whole;
         }
         let mut row = Row::begin(at, &mut out.samples);
-        let result = match fault {
-            Some(why) => Err(why),
-            None => self.read(bytes, &mut row),
-        };
-        match result {
+        let decoded = checked.and_then(|frame| self.decoder.decode(frame, &mut row));
+        if decoded.is_ok() {
+            self.beside.apply(&mut row);
+        }
+        match decoded {
             Ok(()) if row.is_empty() => out.counts.ignored += 1,
             Ok(()) => {}
             Err(why) => {
@@ -72,9 +85,6 @@ impl Reader {
                 out.refuse(at, why, bytes, len);
             }
         }
-    }
-
-    fn read(&mut self, frame: &[u8], row: &mut Row<'_>) -> Result<(), Refusal> {
-        self.decoder.decode(self.check.verify(frame)?, row)
+        is_whole
     }
 }

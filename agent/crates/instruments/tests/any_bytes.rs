@@ -8,10 +8,11 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{line, nmea, number, stamp, stream, table, text};
+use common::{nmea, number, stamp, stream, table, text};
 use instruments::{
-    Check, DecodeSpec, FieldSpec, JsonSpec, KeyValueSpec, LineEnd, Output, ProtocolSpec, REFUSED_KEPT_MAX, RegexSpec,
-    Sample, Separator, bind,
+    BracketSpec, ByteOrder, Check, CountedSpec, DecodeSpec, Encoding, FieldSpec, FrameSpec, JoinedSpec, JsonSpec,
+    KeyValueSpec, Length, LineEnd, LineSpec, Output, ProtocolSpec, REFUSED_KEPT_MAX, RegexSpec, Sample, Separator,
+    StructSpec, Sum, SumCheck, bind,
 };
 use proptest::prelude::*;
 
@@ -24,7 +25,7 @@ struct Case {
 
 fn cases() -> Vec<Case> {
     let crlf = || LineEnd::Bytes(b"\r\n".to_vec());
-    let newline = || line(LineEnd::Newline, None);
+    let newline = || common::line(LineEnd::Newline, None);
     let key_value = KeyValueSpec {
         sep: b",".to_vec(),
         assign: b"=".to_vec(),
@@ -33,10 +34,19 @@ fn cases() -> Vec<Case> {
         invalid: vec!["#".to_owned()],
     };
     let pattern = r"^S (?P<status>[SD]) +(?P<weight>-?[\d.]+) ?(?P<unit>\w*)$".to_owned();
+    let line = LineSpec { end: LineEnd::Newline, start: None, max: 256 };
+    let joined = FrameSpec::Joined(JoinedSpec { line, until: "end$".to_owned(), join: b" ".to_vec() });
+    let brackets = FrameSpec::Brackets(BracketSpec { open: 2, close: 3, trailer: 2, max: 64 });
+    let hex = SumCheck { encoding: Encoding::Hex, ..Sum::Xor8.at_end() };
+    let counted = |magic: &[u8], max: usize| {
+        let adjust = i64::try_from(max).unwrap() - 3;
+        let length = Length::Said { at: 2, width: 1, order: ByteOrder::Big, adjust };
+        FrameSpec::Counted(CountedSpec { magic: magic.to_vec(), length, max })
+    };
     let json = JsonSpec { root: "/payload".to_owned() };
     vec![
         Case {
-            spec: table(Separator::Bytes(b"\t".to_vec()), 4, line(crlf(), Some(b"4831\t"))),
+            spec: table(Separator::Bytes(b"\t".to_vec()), 4, common::line(crlf(), Some(b"4831\t"))),
             fields: vec![text("2"), number("3")],
             good: b"4831\t379\t354.255\t94.962\r\n",
         },
@@ -46,7 +56,7 @@ fn cases() -> Vec<Case> {
             good: b"1015.15  90.807  21.753\n",
         },
         Case {
-            spec: table(Separator::Bytes(b",".to_vec()), 2, line(LineEnd::Bytes(b"\r".to_vec()), None)),
+            spec: table(Separator::Bytes(b",".to_vec()), 2, common::line(LineEnd::Bytes(b"\r".to_vec()), None)),
             fields: vec![number("1")],
             good: b"8.69,96.4\r",
         },
@@ -56,7 +66,7 @@ fn cases() -> Vec<Case> {
             good: b"S S      0.500 kg\r\n",
         },
         Case {
-            spec: stream(line(crlf(), None), Check::None, DecodeSpec::KeyValue(key_value)),
+            spec: stream(common::line(crlf(), None), Check::None, DecodeSpec::KeyValue(key_value)),
             fields: vec![number("Dm"), number("Ta")],
             good: b"0R0,Dn=209D,Dm=281D,Ta=19.7C,Id=Hel\r\n",
         },
@@ -69,6 +79,30 @@ fn cases() -> Vec<Case> {
             spec: nmea(),
             fields: vec![number("DBT.3"), number("XDR.BARO")],
             good: b"$SDDBT,7.7,f,2.3,M,1.3,F*05\r\n",
+        },
+        Case {
+            spec: stream(joined, Check::None, table(Separator::Whitespace, 3, newline()).decode),
+            fields: vec![number("1"), number("2")],
+            good: b"1.5\r\n2.5 end\r\n",
+        },
+        Case {
+            spec: stream(brackets, Check::Sum(hex), table(Separator::Bytes(b",".to_vec()), 2, newline()).decode),
+            fields: vec![number("1"), text("2")],
+            good: b"\x021.5,a\x0367\r\n",
+        },
+        Case {
+            spec: stream(counted(b"RS", 7), Check::Sum(Sum::Xor8.at_end()), DecodeSpec::Struct(StructSpec::default())),
+            fields: vec![number("3:u8"), number("4:i16")],
+            good: b"RS\x03\x07\x01\x02\x06",
+        },
+        Case {
+            spec: stream(
+                counted(b"", 9),
+                Check::Sum(Sum::Crc16Modbus.at_end()),
+                DecodeSpec::Struct(StructSpec::default()),
+            ),
+            fields: vec![number("3:u16"), number("5:i16")],
+            good: b"\x01\x03\x03\x00\x07\x00\x02\x7f\xf3",
         },
     ]
 }
@@ -90,7 +124,7 @@ fn whole(case: &Case, bytes: &[u8]) -> Output {
 /// something to some decoder.
 fn talk() -> impl Strategy<Value = Vec<Piece>> {
     let garbage = prop::collection::vec(
-        prop_oneof![any::<u8>(), prop::sample::select(&b"\r\n\t ,=*$!#{}[]\"4831\t0RSDBT.-+eCD"[..])],
+        prop_oneof![any::<u8>(), prop::sample::select(&b"\r\n\t ,=*$!#{}[]\"4831\t0RSDBT.-+eCDnd\x02\x03"[..])],
         0..400,
     );
     let piece = prop_oneof![

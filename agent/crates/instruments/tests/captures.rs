@@ -9,10 +9,11 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{line, nmea, number, stamp, table, text};
+use common::{line, nmea, number, stamp, stream, table, text};
 use instruments::{
-    Counts, DecodeSpec, FieldSpec, LineEnd, Output, ProtocolSpec, Refusal, RegexSpec, Sample, SampleValue, Separator,
-    bind,
+    BracketSpec, ByteOrder, Check, Counts, DecodeSpec, Encoding, FieldSpec, FrameSpec, JoinedSpec, LineEnd, LineSpec,
+    Output, Over, ProtocolSpec, Refusal, RegexSpec, Sample, SampleValue, Separator, Standing, StatusSpec, StructSpec,
+    Sum, SumCheck, bind,
 };
 
 /// What an expect script says of one capture.
@@ -78,6 +79,63 @@ fn a_ctd_says_what_its_driver_authors_expect() {
     let spec = ProtocolSpec { decode: DecodeSpec::Regex(RegexSpec { pattern: pattern.to_owned() }), ..optode() };
     let spec = ProtocolSpec { frame: line(LineEnd::Bytes(b"\r\n".to_vec()), None), ..spec };
     check("expect_ooi.csv", "ooi/sbe16plus/20131123.ctdbp1_many.log", &spec, &[]);
+}
+
+#[test]
+fn fluorescence_and_fish_tags_are_read() {
+    let tab = || Separator::Bytes(b"\t".to_vec());
+    let spec = table(tab(), 9, line(LineEnd::Newline, None));
+    check("expect_ooi.csv", "ooi/wetlabs_eco/20140101.flort_real.log", &spec, &[]);
+    let spec = ProtocolSpec { ignore: vec!["^[^SI]".to_owned(), "^[A-Z]{2}".to_owned()], ..spec };
+    check("expect_ooi.csv", "rfid/orfid_reader_1.txt", &spec, &["6", "7"]);
+}
+
+#[test]
+fn a_record_broken_over_many_lines_says_what_its_driver_authors_expect() {
+    let line = LineSpec { end: LineEnd::Newline, start: Some(b"*".to_vec()), max: 1024 };
+    let until = r"^\*[0-9A-F]{464}$".to_owned();
+    let frame = FrameSpec::Joined(JoinedSpec { line, until, join: Vec::new() });
+    let sum = SumCheck { span: (3, Some(-2)), encoding: Encoding::Hex, over: Over::Hex, ..Sum::Sum8.at_end() };
+    let decode = DecodeSpec::Struct(StructSpec { byte_order: ByteOrder::Big, hex_from: Some(1) });
+    check("expect_ooi.csv", "ooi/sami_ph/20140424.phsen2.log", &stream(frame, Check::Sum(sum), decode), &[]);
+}
+
+#[test]
+fn tags_hold_their_checksum() {
+    // The tags are in the captures' names: sigrok-dumps names them after what is printed on them.
+    let hex = SumCheck { encoding: Encoding::Hex, over: Over::Hex, ..Sum::Xor8.at_end() };
+    let pattern = "^(?<tag>[0-9A-F]{10})$".to_owned();
+    let frame = FrameSpec::Brackets(BracketSpec { open: 2, close: 3, trailer: 0, max: 16 });
+    let spec = stream(frame, Check::Sum(hex), DecodeSpec::Regex(RegexSpec { pattern }));
+    for (tag, kind) in [("010784f221", "card"), ("01092ade55", "keyfob"), ("3b0033aaf2", "keyfob")] {
+        let bytes = instrument_bytes(&format!("rfid/sigrok_rdm630_em4100_{tag}_{kind}.bin"));
+        let out = read(&spec, &[text("tag")], &bytes, 1);
+        let said: Vec<_> = out.samples.into_iter().map(|sample| sample.value).collect();
+        assert_eq!(said, [SampleValue::Text(tag.to_uppercase().into())]);
+    }
+}
+
+#[test]
+fn a_scale_says_what_it_weighs_and_whether_to_believe_it() {
+    let list = |word: &str| vec![word.to_owned()];
+    let status = StatusSpec { field: "st".to_owned(), values: list("S"), suspect: list("U"), missing: list("E") };
+    let weight = FieldSpec { good: Some(status), ..number("w") };
+    let pattern = r"^(?P<w>[+-]\d+\.?\d*) ?G ?(?P<st>[SUE])?$".to_owned();
+    let spec = stream(line(LineEnd::Newline, None), Check::None, DecodeSpec::Regex(RegexSpec { pattern }));
+    let weigh = |bytes: &[u8]| -> Vec<_> {
+        let out = read(&spec, std::slice::from_ref(&weight), bytes, 3);
+        out.samples.into_iter().map(|sample| (sample.value, sample.standing)).collect()
+    };
+    let kern = |name: &str| instrument_bytes(&format!("scale/sigrok_kern_ew_6200-2nm_{name}.bin"));
+    // By eye: the settled weight, the unsettled one, and 127.20 g taken off the pan.
+    assert_eq!(weigh(&kern("26_9g_stable")), [(SampleValue::Number(26.9), Standing::Good)]);
+    assert_eq!(weigh(&kern("26_9g_unstable")), [(SampleValue::Number(26.9), Standing::Suspect)]);
+    let tare = weigh(&kern("tare"));
+    assert_eq!((tare.len(), &tare[5], &tare[6]), (17, &tare[0], &(SampleValue::Number(0.0), Standing::Good)));
+    assert_eq!(tare[0], (SampleValue::Number(127.2), Standing::Good));
+    assert_eq!(weigh(b"+0000.00 G E\r\n"), [(SampleValue::Missing, Standing::Good)]);
+    assert_eq!(weigh(b"+0001.00 G\r\n"), [(SampleValue::Number(1.0), Standing::Bad)]);
+    assert_eq!(weigh(&kern("0pcs")), [], "pieces are no weight");
 }
 
 fn optode() -> ProtocolSpec {

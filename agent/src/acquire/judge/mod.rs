@@ -45,7 +45,9 @@ impl Judge {
     pub fn judge(&mut self, reading: &mut Reading) -> Verdict {
         let mut event = None;
         if let Value::Number(value) = reading.value {
-            reading.quality = self.tests.test(value, reading.stamp.mono_ms);
+            // The instrument's own status stands: a test can only make it worse.
+            let tested = self.tests.test(value, reading.stamp.mono_ms);
+            reading.quality = quality::worse(reading.quality, tested);
             // A value that can not be is no reason to wake anybody: the instrument is, and `status` says so.
             if reading.quality != Quality::Fail
                 && let Some(alarm) = &mut self.alarm

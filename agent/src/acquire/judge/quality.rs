@@ -6,6 +6,17 @@ use std::time::Duration;
 
 use model::Quality;
 
+/// The worse of two verdicts: fail, then suspect, then pass, then a test that was not made.
+pub fn worse(one: Quality, other: Quality) -> Quality {
+    let rank = |quality| match quality {
+        Quality::Fail => 3,
+        Quality::Suspect => 2,
+        Quality::Pass => 1,
+        Quality::NotEvaluated | Quality::Missing => 0,
+    };
+    if rank(other) > rank(one) { other } else { one }
+}
+
 /// The tests of one quantity and what they remember.
 #[derive(Debug)]
 pub struct Tests {
@@ -27,14 +38,7 @@ impl Tests {
     pub fn test(&mut self, value: f64, mono_ms: u64) -> Quality {
         let verdicts = [self.test_range(value), self.test_rate(value, mono_ms), self.test_flat(value, mono_ms)];
         self.last = Some((value, mono_ms));
-        // Fail is worse than suspect, suspect than pass, and pass than a test that was not made.
-        let rank = |quality: &Quality| match quality {
-            Quality::Fail => 3,
-            Quality::Suspect => 2,
-            Quality::Pass => 1,
-            Quality::NotEvaluated | Quality::Missing => 0,
-        };
-        verdicts.into_iter().max_by_key(rank).unwrap_or(Quality::NotEvaluated)
+        verdicts.into_iter().fold(Quality::NotEvaluated, worse)
     }
 
     /// The next value has no neighbour before it.

@@ -1,9 +1,11 @@
 //! What proves a frame whole. One file a check, one line in [`Check`].
 
 mod nmea_xor;
+pub mod sum;
 
 use crate::frame::TornFrames;
 use crate::refusal::Refusal;
+use sum::SumCheck;
 
 /// The check of a frame (`protocol.check`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -13,6 +15,8 @@ pub enum Check {
     None,
     /// NMEA 0183 §5.3.2.4: `*hh` at the end. A frame without it is refused.
     NmeaXor,
+    /// A sum or a cyclic redundancy check.
+    Sum(SumCheck),
 }
 
 impl Check {
@@ -20,7 +24,7 @@ impl Check {
     pub(crate) fn torn_frames(self) -> TornFrames {
         match self {
             Check::None => TornFrames::PassUnseen,
-            Check::NmeaXor => TornFrames::Unmasked,
+            Check::NmeaXor | Check::Sum(_) => TornFrames::Unmasked,
         }
     }
 
@@ -29,6 +33,7 @@ impl Check {
         match self {
             Check::None => Ok(frame),
             Check::NmeaXor => nmea_xor::verify(frame),
+            Check::Sum(sum) => sum.verify(frame),
         }
     }
 }

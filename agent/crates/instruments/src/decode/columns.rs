@@ -13,6 +13,14 @@ impl Columns {
     pub fn split_at(&mut self, frame: &[u8], sep: &[u8]) {
         self.spans.clear();
         let mut first = 0;
+        if let [sep] = sep {
+            for at in memchr::memchr_iter(*sep, frame) {
+                self.spans.push(first..at);
+                first = at + 1;
+            }
+            self.spans.push(first..frame.len());
+            return;
+        }
         let mut at = 0;
         while at + sep.len() <= frame.len() {
             if frame[at..].starts_with(sep) {

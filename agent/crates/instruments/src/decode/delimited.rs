@@ -6,7 +6,7 @@
 use std::ops::RangeInclusive;
 
 use crate::decode::columns::Columns;
-use crate::field::{Field, FieldSpec};
+use crate::field::{Field, Wanted};
 use crate::limits::COLUMNS_MAX;
 use crate::output::Row;
 use crate::refusal::Refusal;
@@ -39,7 +39,7 @@ pub(crate) struct Delimited {
 }
 
 impl Delimited {
-    pub fn try_new(spec: &DelimitedSpec, fields: &[FieldSpec]) -> Result<Self, SpecError> {
+    pub fn try_new(spec: &DelimitedSpec, fields: &[Wanted]) -> Result<Self, SpecError> {
         if matches!(&spec.sep, Separator::Bytes(sep) if sep.is_empty()) {
             return Err(Place::Key("decode.sep").fault(Fault::Empty));
         }
@@ -91,7 +91,7 @@ fn parse_column(text: &str, columns: usize) -> Result<usize, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decode::tests::{fields, read};
+    use crate::decode::tests::{fields, read, wanted};
     use crate::decode::{DecodeSpec, Decoder};
 
     fn spec(sep: &[u8], columns: Option<RangeInclusive<usize>>) -> DecodeSpec {
@@ -132,7 +132,7 @@ mod tests {
             ("x", None, Fault::NotAColumn("x".to_owned())),
             ("3", Some(1..=2), Fault::NoColumn { column: 3, columns: 2 }),
         ] {
-            let error = Decoder::try_new(&spec(b",", columns), &fields(&["1", selector])).unwrap_err();
+            let error = Decoder::try_new(&spec(b",", columns), &wanted(&["1", selector])).unwrap_err();
             assert_eq!(error, Place::Field(1).fault(fault));
         }
         let error = Decoder::try_new(&spec(b"", None), &[]).unwrap_err();

@@ -4,11 +4,9 @@
 //! that is not there says nothing (gateways send messages of many shapes on one line); a frame with none of the keys
 //! is neither data nor error. `serde_json` bounds the depth (128); the frame's `max` bounds the rest.
 
-use std::sync::Arc;
-
 use serde_json::Value;
 
-use crate::field::{Field, FieldSpec, Kind};
+use crate::field::{Field, Kind, Wanted};
 use crate::output::{Row, SampleValue};
 use crate::refusal::{Refusal, quote};
 use crate::spec::{Fault, Place, SpecError};
@@ -26,7 +24,7 @@ pub(crate) struct Json {
 }
 
 impl Json {
-    pub fn try_new(spec: &JsonSpec, fields: &[FieldSpec]) -> Result<Self, SpecError> {
+    pub fn try_new(spec: &JsonSpec, fields: &[Wanted]) -> Result<Self, SpecError> {
         if !spec.root.is_empty() && !spec.root.starts_with('/') {
             return Err(Place::Key("decode.root").fault(Fault::NotAPointer(spec.root.clone())));
         }
@@ -72,8 +70,8 @@ fn read(field: &Field, value: &Value) -> Result<SampleValue, Refusal> {
         (Kind::Number, _) => Err(not_a_number(field, value)),
         (Kind::Text, Value::String(text)) => field.read(text.as_bytes()),
         (Kind::Text, Value::Number(number)) => field.read(number.to_string().as_bytes()),
-        (Kind::Text, Value::Bool(true)) => Ok(SampleValue::Text(Arc::from("true"))),
-        (Kind::Text, Value::Bool(false)) => Ok(SampleValue::Text(Arc::from("false"))),
+        (Kind::Text, Value::Bool(true)) => field.read(b"true"),
+        (Kind::Text, Value::Bool(false)) => field.read(b"false"),
         (Kind::Text, Value::Array(_) | Value::Object(_)) => Err(Refusal::NotAText { field: field.name.clone() }),
     }
 }
@@ -85,7 +83,7 @@ fn not_a_number(field: &Field, value: &Value) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decode::tests::{fields, read};
+    use crate::decode::tests::{fields, read, wanted};
     use crate::decode::{DecodeSpec, Decoder};
 
     fn spec(root: &str) -> DecodeSpec {
@@ -125,6 +123,6 @@ mod tests {
     fn a_root_that_is_no_pointer_is_told() {
         let error = Decoder::try_new(&spec("payload"), &[]).unwrap_err();
         assert_eq!(error.place, Place::Key("decode.root"));
-        assert_eq!(Decoder::try_new(&spec(""), &fields(&[""])).unwrap_err().place, Place::Field(0));
+        assert_eq!(Decoder::try_new(&spec(""), &wanted(&[""])).unwrap_err().place, Place::Field(0));
     }
 }

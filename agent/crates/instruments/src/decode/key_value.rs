@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::decode::columns::Columns;
-use crate::field::{Field, FieldSpec, Kind, parse_number};
+use crate::field::{Field, Kind, Wanted, parse_number};
 use crate::output::{Row, SampleValue};
 use crate::refusal::{Refusal, quote};
 use crate::spec::{Fault, Place, SpecError};
@@ -41,7 +41,7 @@ pub(crate) struct KeyValue {
 }
 
 impl KeyValue {
-    pub fn try_new(spec: &KeyValueSpec, fields: &[FieldSpec]) -> Result<Self, SpecError> {
+    pub fn try_new(spec: &KeyValueSpec, fields: &[Wanted]) -> Result<Self, SpecError> {
         check_filled("decode.sep", &spec.sep)?;
         check_filled("decode.assign", &spec.assign)?;
         if spec.sep == spec.assign {

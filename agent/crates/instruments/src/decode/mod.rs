@@ -9,8 +9,9 @@ pub mod json;
 pub mod key_value;
 pub mod nmea;
 pub mod regex;
+pub mod structure;
 
-use crate::field::FieldSpec;
+use crate::field::Wanted;
 use crate::output::Row;
 use crate::refusal::Refusal;
 use crate::spec::SpecError;
@@ -28,6 +29,8 @@ pub enum DecodeSpec {
     Json(json::JsonSpec),
     /// NMEA 0183.
     Nmea(nmea::NmeaSpec),
+    /// Binary numbers.
+    Struct(structure::StructSpec),
 }
 
 #[derive(Debug)]
@@ -37,16 +40,18 @@ pub(crate) enum Decoder {
     KeyValue(key_value::KeyValue),
     Json(json::Json),
     Nmea(nmea::Nmea),
+    Struct(structure::Struct),
 }
 
 impl Decoder {
-    pub fn try_new(spec: &DecodeSpec, fields: &[FieldSpec]) -> Result<Self, SpecError> {
+    pub fn try_new(spec: &DecodeSpec, fields: &[Wanted]) -> Result<Self, SpecError> {
         Ok(match spec {
             DecodeSpec::Delimited(spec) => Decoder::Delimited(delimited::Delimited::try_new(spec, fields)?),
             DecodeSpec::Regex(spec) => Decoder::Regex(regex::Pattern::try_new(spec, fields)?),
             DecodeSpec::KeyValue(spec) => Decoder::KeyValue(key_value::KeyValue::try_new(spec, fields)?),
             DecodeSpec::Json(spec) => Decoder::Json(json::Json::try_new(spec, fields)?),
             DecodeSpec::Nmea(spec) => Decoder::Nmea(nmea::Nmea::try_new(spec, fields)?),
+            DecodeSpec::Struct(spec) => Decoder::Struct(structure::Struct::try_new(spec, fields)?),
         })
     }
 
@@ -57,6 +62,7 @@ impl Decoder {
             Decoder::KeyValue(key_value) => key_value.decode(frame, row),
             Decoder::Json(json) => json.decode(frame, row),
             Decoder::Nmea(nmea) => nmea.decode(frame, row),
+            Decoder::Struct(structure) => structure.decode(frame, row),
         }
     }
 }
@@ -68,21 +74,27 @@ pub(crate) mod tests {
     use model::{Clock, Stamp, Timestamp};
 
     use super::*;
-    use crate::field::Kind;
+    use crate::field::{FieldSpec, Kind};
     use crate::output::SampleValue;
 
     /// Fields by selector; one that begins with `'` is a text.
     pub fn fields(selectors: &[&str]) -> Vec<FieldSpec> {
         let field = |selector: &&str| match selector.strip_prefix('\'') {
-            Some(field) => FieldSpec { field: field.to_owned(), kind: Kind::Text, missing: Vec::new() },
-            None => FieldSpec { field: (*selector).to_owned(), kind: Kind::Number, missing: Vec::new() },
+            Some(field) => FieldSpec { field: field.to_owned(), kind: Kind::Text, missing: Vec::new(), good: None },
+            None => FieldSpec { field: (*selector).to_owned(), kind: Kind::Number, missing: Vec::new(), good: None },
         };
         selectors.iter().map(field).collect()
     }
 
+    /// The same as a decoder is asked.
+    pub fn wanted(selectors: &[&str]) -> Vec<Wanted> {
+        fields(selectors).iter().map(Wanted::value).collect()
+    }
+
     /// What a frame says, as `0=1.5 1=- 2="text"`, or why it is refused.
     pub fn read(spec: &DecodeSpec, fields: &[FieldSpec], frame: &[u8]) -> Result<String, Refusal> {
-        let mut decoder = Decoder::try_new(spec, fields).expect("the test's spec holds");
+        let fields: Vec<Wanted> = fields.iter().map(Wanted::value).collect();
+        let mut decoder = Decoder::try_new(spec, &fields).expect("the test's spec holds");
         let at = Stamp { time: Timestamp::from_millis(0), mono_ms: 0, clock: Clock::Synced };
         let mut samples = Vec::new();
         decoder.decode(frame, &mut Row::begin(at, &mut samples))?;

@@ -5,7 +5,7 @@
 
 use ::regex::bytes::{CaptureLocations, Regex};
 
-use crate::field::{Field, FieldSpec};
+use crate::field::{Field, Wanted};
 use crate::output::Row;
 use crate::pattern::compile;
 use crate::refusal::Refusal;
@@ -26,7 +26,7 @@ pub(crate) struct Pattern {
 }
 
 impl Pattern {
-    pub fn try_new(spec: &RegexSpec, fields: &[FieldSpec]) -> Result<Self, SpecError> {
+    pub fn try_new(spec: &RegexSpec, fields: &[Wanted]) -> Result<Self, SpecError> {
         let regex = compile(&spec.pattern).map_err(|fault| Place::Key("decode.pattern").fault(fault))?;
         let mut wanted = Vec::with_capacity(fields.len());
         for (index, spec) in fields.iter().enumerate() {
@@ -53,7 +53,7 @@ impl Pattern {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decode::tests::{fields, read};
+    use crate::decode::tests::{fields, read, wanted};
     use crate::decode::{DecodeSpec, Decoder};
 
     fn spec(pattern: &str) -> DecodeSpec {
@@ -76,7 +76,7 @@ mod tests {
     fn a_pattern_or_group_that_can_not_be_is_told() {
         let error = Decoder::try_new(&spec("("), &[]).unwrap_err();
         assert_eq!(error.place, Place::Key("decode.pattern"));
-        let error = Decoder::try_new(&spec("(?<a>x)"), &fields(&["b"])).unwrap_err();
+        let error = Decoder::try_new(&spec("(?<a>x)"), &wanted(&["b"])).unwrap_err();
         assert_eq!(error.to_string(), "the pattern has no group \"b\"; it has a");
         let error = Decoder::try_new(&spec(r"(\w{1000}){1000}"), &[]).unwrap_err();
         assert_eq!(error.place, Place::Key("decode.pattern"));

@@ -1,14 +1,18 @@
 //! From the bytes of one field to its value: the one place where a text becomes a number, a text or nothing.
 
 mod number;
+mod status;
 
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use crate::clock::ClockPart;
 use crate::limits::TEXT_BYTES_MAX;
 use crate::output::SampleValue;
 use crate::refusal::{Refusal, quote};
 pub(crate) use number::parse_number;
+pub use status::{Standing, StatusSpec};
+pub(crate) use status::{Status, Verdict};
 
 /// One field as configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +24,8 @@ pub struct FieldSpec {
     /// What the instrument says when it has nothing. Compared as text with the spaces around trimmed, upper and lower
     /// case apart; and as numbers where both are: `-9999` is also `-9999.00`.
     pub missing: Vec<String>,
+    /// A status beside it that says whether to believe it.
+    pub good: Option<StatusSpec>,
 }
 
 /// What a field is.
@@ -32,30 +38,86 @@ pub enum Kind {
     Text,
 }
 
+/// What a decoder is asked for: a field of the configuration, or what is needed to judge one.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    /// As in [`FieldSpec::field`].
+    pub field: String,
+    role: Role,
+}
+
+/// What becomes of the text of a field.
+#[derive(Debug, Clone)]
+enum Role {
+    Value(Kind, Vec<String>),
+    /// A status; its sample is [`Verdict::code`].
+    Status(Status),
+    /// The instrument's clock; its sample is a number of milliseconds, or missing.
+    Clock(ClockPart),
+}
+
+impl Wanted {
+    pub fn value(spec: &FieldSpec) -> Self {
+        Self { field: spec.field.clone(), role: Role::Value(spec.kind, spec.missing.clone()) }
+    }
+
+    pub fn status(spec: &StatusSpec) -> Self {
+        Self { field: spec.field.clone(), role: Role::Status(Status::new(spec)) }
+    }
+
+    pub fn clock(field: &str, part: ClockPart) -> Self {
+        Self { field: field.to_owned(), role: Role::Clock(part) }
+    }
+}
+
 /// A field without its selector, which the decoder has understood.
 #[derive(Debug)]
 pub(crate) struct Field {
     pub name: String,
     pub kind: Kind,
-    missing_texts: Vec<Vec<u8>>,
-    missing_numbers: Vec<f64>,
+    judge: Judge,
+}
+
+/// What the decoders need not know of a field.
+#[derive(Debug)]
+enum Judge {
+    Value { missing_texts: Vec<Vec<u8>>, missing_numbers: Vec<f64> },
+    Status(Status),
+    Clock(ClockPart),
 }
 
 impl Field {
-    pub fn new(spec: &FieldSpec) -> Self {
-        let missing_texts: Vec<_> = spec.missing.iter().map(|text| text.trim().as_bytes().to_vec()).collect();
-        let missing_numbers = match spec.kind {
-            Kind::Number => missing_texts.iter().filter_map(|text| parse_number(text)).collect(),
-            Kind::Text => Vec::new(),
+    pub fn new(wanted: &Wanted) -> Self {
+        let (kind, judge) = match &wanted.role {
+            Role::Status(status) => (Kind::Text, Judge::Status(status.clone())),
+            Role::Clock(part) => (Kind::Text, Judge::Clock(part.clone())),
+            Role::Value(kind, missing) => {
+                let missing_texts: Vec<_> = missing.iter().map(|text| text.trim().as_bytes().to_vec()).collect();
+                let missing_numbers = match kind {
+                    Kind::Number => missing_texts.iter().filter_map(|text| parse_number(text)).collect(),
+                    Kind::Text => Vec::new(),
+                };
+                (*kind, Judge::Value { missing_texts, missing_numbers })
+            }
         };
-        Self { name: spec.field.clone(), kind: spec.kind, missing_texts, missing_numbers }
+        Self { name: wanted.field.clone(), kind, judge }
+    }
+
+    /// Whether it is one of the configuration's own, and no number.
+    pub fn is_text(&self) -> bool {
+        self.kind == Kind::Text && matches!(self.judge, Judge::Value { .. })
     }
 
     /// What these bytes of a frame say.
     pub fn read(&self, text: &[u8]) -> Result<SampleValue, Refusal> {
         let text = text.trim_ascii();
-        if self.missing_texts.iter().any(|missing| missing == text) {
-            return Ok(SampleValue::Missing);
+        match &self.judge {
+            Judge::Status(status) => return Ok(SampleValue::Number(status.standing(text).code())),
+            Judge::Clock(part) => return Ok(part.read(text).map_or(SampleValue::Missing, SampleValue::Number)),
+            Judge::Value { missing_texts, .. } if missing_texts.iter().any(|missing| missing == text) => {
+                return Ok(SampleValue::Missing);
+            }
+            Judge::Value { .. } => {}
         }
         match self.kind {
             Kind::Number => {
@@ -72,10 +134,13 @@ impl Field {
 
     /// What this finite number says.
     pub fn take_number(&self, number: f64) -> SampleValue {
-        // What the configuration writes and what the instrument writes were parsed alike: equal is equal.
-        let is_same = |missing: &f64| missing.partial_cmp(&number).is_some_and(Ordering::is_eq);
-        let is_missing = self.missing_numbers.iter().any(is_same);
-        if is_missing { SampleValue::Missing } else { SampleValue::Number(number) }
+        match &self.judge {
+            Judge::Status(status) => SampleValue::Number(status.standing_of(number).code()),
+            Judge::Clock(_) => SampleValue::Missing,
+            // What the configuration writes and what the instrument writes were parsed alike: equal is equal.
+            Judge::Value { missing_numbers, .. } if holds(missing_numbers, number) => SampleValue::Missing,
+            Judge::Value { .. } => SampleValue::Number(number),
+        }
     }
 
     fn take_text(&self, text: &str) -> Result<SampleValue, Refusal> {
@@ -86,13 +151,17 @@ impl Field {
     }
 }
 
+fn holds(numbers: &[f64], sought: f64) -> bool {
+    numbers.iter().any(|number| number.partial_cmp(&sought).is_some_and(Ordering::is_eq))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn field(kind: Kind, missing: &[&str]) -> Field {
         let missing = missing.iter().map(|text| (*text).to_owned()).collect();
-        Field::new(&FieldSpec { field: "x".to_owned(), kind, missing })
+        Field::new(&Wanted::value(&FieldSpec { field: "x".to_owned(), kind, missing, good: None }))
     }
 
     #[test]

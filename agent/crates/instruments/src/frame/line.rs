@@ -7,14 +7,16 @@
 //!    behind up to 2.4 KB of garbage. NMEA 0183 §5.1: `$` is never data, so one inside a sentence begins another.)
 //!    A marker that is also data is found out by the number of columns.
 //! 3. Garbage before the marker does not count towards `max`: it is searched, not kept.
-//! 4. After garbage, an overlong frame or a torn one, the next end (or marker) begins a good frame: at most one is
+//! 4. Bytes that can neither end a line nor a marker nor reach a limit are taken in one go; all others one by one. So the
+//!    line's speed is that of a search, and what is found can not depend on how the bytes were cut.
+//! 5. After garbage, an overlong frame or a torn one, the next end (or marker) begins a good frame: at most one is
 //!    lost.
 
-use std::collections::VecDeque;
-
+use memchr::{memchr, memchr2_iter};
 use model::Stamp;
 
-use crate::frame::{Framed, TornFrames};
+use crate::frame::stamps::Stamps;
+use crate::frame::{Framed, Pushed, TornFrames, check_range};
 use crate::limits::{END_BYTES_MAX, FRAME_BYTES_MAX, HUNT_BYTES_MAX, RAW_BYTES_MAX, START_BYTES_MAX};
 use crate::refusal::Refusal;
 use crate::spec::{Fault, Place, SpecError};
@@ -54,7 +56,7 @@ pub(crate) struct LineFramer {
     /// When the first byte of `buffer` arrived.
     first: Option<Stamp>,
     /// When each of the last `start.len()` bytes arrived.
-    recent: VecDeque<Stamp>,
+    recent: Stamps,
     /// Bytes of the line so far.
     len: usize,
     skipped: u64,
@@ -77,6 +79,12 @@ enum Spent {
     Line,
     /// The buffer was handed out as the beginning of a line that goes on.
     Head,
+}
+
+/// A frame's end, or the end of our patience.
+struct Cut {
+    spent: Spent,
+    fault: Option<Refusal>,
 }
 
 /// How much is kept of what belongs to no frame: a head to show and, behind it, a tail to find markers and ends in.
@@ -105,7 +113,7 @@ impl LineFramer {
             spent: Spent::Nothing,
             buffer: Vec::new(),
             first: None,
-            recent: VecDeque::new(),
+            recent: Stamps::default(),
             len: 0,
             skipped: 0,
         };
@@ -113,29 +121,88 @@ impl LineFramer {
         Ok(framer)
     }
 
-    pub fn push(&mut self, byte: u8, at: Stamp) -> Option<Framed<'_>> {
+    pub fn push(&mut self, bytes: &[u8], at: Stamp) -> Pushed<'_> {
         self.clear_spent();
+        let mut used = 0;
+        while used < bytes.len() {
+            used += self.take_plain(&bytes[used..], at);
+            let Some(byte) = bytes.get(used) else { break };
+            used += 1;
+            if let Some(cut) = self.take_byte(*byte, at) {
+                return (used, Some(self.hand_out(at, cut)));
+            }
+        }
+        (used, None)
+    }
+
+    /// Takes what [`LineFramer::take_byte`] would only append; gives the number of bytes.
+    fn take_plain(&mut self, bytes: &[u8], at: Stamp) -> usize {
+        let room = match self.state {
+            State::Inside => self.max.saturating_sub(self.buffer.len()),
+            State::Hunting => (HUNT_BYTES_MAX - 1).saturating_sub(self.len).min(self.lost_room()),
+            State::Lost => self.lost_room(),
+        };
+        let bytes = &bytes[..bytes.len().min(room)];
+        let plain = &bytes[..self.find_stop(bytes).unwrap_or(bytes.len())];
+        if plain.is_empty() {
+            return 0;
+        }
+        self.buffer.extend_from_slice(plain);
+        self.len += plain.len();
+        self.first.get_or_insert(at);
+        self.note_arrival(plain.len(), at);
+        plain.len()
+    }
+
+    fn lost_room(&self) -> usize {
+        (LOST_ROOM - 1).saturating_sub(self.buffer.len())
+    }
+
+    /// Index of the first byte that may end the line or does end a marker.
+    fn find_stop(&self, bytes: &[u8]) -> Option<usize> {
+        let end = *self.end.last()?;
+        match self.start.last() {
+            None => memchr(end, bytes),
+            Some(start) => {
+                memchr2_iter(end, *start, bytes).find(|at| bytes[*at] == end || self.ends_marker(&bytes[..=*at]))
+            }
+        }
+    }
+
+    /// Whether these bytes, behind those already here, end with the marker.
+    fn ends_marker(&self, bytes: &[u8]) -> bool {
+        match self.start.len().checked_sub(bytes.len()) {
+            None | Some(0) => bytes.ends_with(&self.start),
+            Some(before) => self.start[before..] == *bytes && self.buffer.ends_with(&self.start[..before]),
+        }
+    }
+
+    fn note_arrival(&mut self, count: usize, at: Stamp) {
+        if !self.start.is_empty() {
+            self.recent.push(count.min(self.start.len()), at);
+            self.recent.keep_last(self.start.len());
+        }
+    }
+
+    fn take_byte(&mut self, byte: u8, at: Stamp) -> Option<Cut> {
         self.buffer.push(byte);
         self.len += 1;
         self.first.get_or_insert(at);
-        if !self.start.is_empty() {
-            self.recent.push_back(at);
-            if self.recent.len() > self.start.len() {
-                self.recent.pop_front();
-            }
-            if self.buffer.ends_with(&self.start) {
-                self.begin_frame();
-                return None;
-            }
+        self.note_arrival(1, at);
+        if !self.start.is_empty() && self.buffer.ends_with(&self.start) {
+            self.begin_frame();
+            return None;
         }
         if self.buffer.ends_with(&self.end) {
-            return self.finish(at);
+            return self.finish();
         }
         match self.state {
             State::Inside if self.buffer.len() > self.max && self.content().len() > self.max => {
-                Some(self.give_up(at, Refusal::Overlong { max: self.max }, Spent::Head))
+                Some(Cut { spent: Spent::Head, fault: Some(Refusal::Overlong { max: self.max }) })
             }
-            State::Hunting if self.len >= HUNT_BYTES_MAX => Some(self.give_up(at, Refusal::NoStart, Spent::Head)),
+            State::Hunting if self.len >= HUNT_BYTES_MAX => {
+                Some(Cut { spent: Spent::Head, fault: Some(Refusal::NoStart) })
+            }
             State::Hunting | State::Lost => {
                 self.trim_lost();
                 None
@@ -186,10 +253,10 @@ impl LineFramer {
         self.len = self.start.len();
         self.buffer.clear();
         self.buffer.extend_from_slice(&self.start);
-        self.first = self.recent.front().copied();
+        self.first = self.recent.first();
     }
 
-    fn finish(&mut self, at: Stamp) -> Option<Framed<'_>> {
+    fn finish(&mut self) -> Option<Cut> {
         self.len = self.len.saturating_sub(self.end.len());
         self.buffer.truncate(self.buffer.len() - self.end.len());
         if self.trims_cr && self.buffer.last() == Some(&b'\r') {
@@ -206,18 +273,15 @@ impl LineFramer {
                 self.begin_line();
                 None
             }
-            State::Hunting => Some(self.give_up(at, Refusal::NoStart, Spent::Line)),
-            State::Inside => {
-                self.spent = Spent::Line;
-                Some(Framed { at: self.first.unwrap_or(at), bytes: &self.buffer, len: self.len, fault: None })
-            }
+            State::Hunting => Some(Cut { spent: Spent::Line, fault: Some(Refusal::NoStart) }),
+            State::Inside => Some(Cut { spent: Spent::Line, fault: None }),
         }
     }
 
-    fn give_up(&mut self, at: Stamp, why: Refusal, spent: Spent) -> Framed<'_> {
-        self.spent = spent;
+    fn hand_out(&mut self, at: Stamp, cut: Cut) -> Framed<'_> {
+        self.spent = cut.spent;
         let at = self.first.unwrap_or(at);
-        Framed { at, bytes: &self.buffer, len: self.len, fault: Some(why) }
+        Framed { at, bytes: &self.buffer, len: self.len, fault: cut.fault, is_guess: false }
     }
 
     /// The buffer without what may yet turn out to be the end of the line.
@@ -244,14 +308,6 @@ impl LineFramer {
             let tail = self.buffer.len() - TAIL;
             self.buffer.drain(RAW_BYTES_MAX..tail);
         }
-    }
-}
-
-fn check_range(key: &'static str, min: usize, max: usize, found: usize) -> Result<(), SpecError> {
-    if (min..=max).contains(&found) {
-        Ok(())
-    } else {
-        Err(Place::Key(key).fault(Fault::OutOfRange { min, max, found }))
     }
 }
 

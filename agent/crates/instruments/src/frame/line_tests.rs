@@ -17,7 +17,7 @@ fn line(end: &[u8], start: Option<&[u8]>, max: usize) -> LineFramer {
 fn frames(framer: &mut LineFramer, bytes: &[u8]) -> Vec<String> {
     let mut out = Vec::new();
     for (index, byte) in bytes.iter().enumerate() {
-        if let Some(framed) = framer.push(*byte, at(u64::try_from(index).unwrap())) {
+        if let Some(framed) = framer.push(&[*byte], at(u64::try_from(index).unwrap())).1 {
             out.push(match &framed.fault {
                 None => String::from_utf8_lossy(framed.bytes).into_owned(),
                 Some(why) => format!("<{}>", why.word()),
@@ -94,9 +94,9 @@ fn a_marker_is_found_behind_any_amount_of_garbage() {
 fn a_frame_has_the_time_of_the_first_byte_of_its_marker() {
     let mut framer = line(b"\n", Some(b"aab"), 8);
     for (index, byte) in b"xaaab1".iter().enumerate() {
-        assert!(framer.push(*byte, at(u64::try_from(index).unwrap())).is_none());
+        assert!(framer.push(&[*byte], at(u64::try_from(index).unwrap())).1.is_none());
     }
-    let said = framer.push(b'\n', at(99)).unwrap();
+    let said = framer.push(b"\n", at(99)).1.unwrap();
     assert_eq!((said.bytes, said.at.mono_ms, said.len), (&b"aab1"[..], 2, 4));
 }
 

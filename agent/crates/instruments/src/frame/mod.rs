@@ -1,14 +1,25 @@
 //! Where a frame begins and ends. One file a framer, one line in [`FrameSpec`] and in [`Framer`].
 //!
-//! A framer takes one byte at a time, so that it can not depend on how the line cut them into chunks: a serial line
-//! brings 11 bytes a millisecond at most, there is time.
+//! A framer is handed what the line brought, takes a part of it, and says how much; it stops at the end of a frame. How
+//! the line cut the bytes into chunks never changes what is framed, silence aside where silence is what ends a frame
+//! ([`gap`]). What the check says of a frame comes back ([`Framer::settle`]): where a length or a marker was guessed
+//! from garbage, the bytes are searched once more from the next one on.
 
+pub mod brackets;
+pub mod counted;
+pub mod gap;
+pub mod joined;
 pub mod line;
+mod stamps;
 
 use model::Stamp;
 
 use crate::refusal::Refusal;
-use crate::spec::SpecError;
+use crate::spec::{Fault, Place, SpecError};
+use brackets::{BracketFramer, BracketSpec};
+use counted::{CountedFramer, CountedSpec};
+use gap::{GapFramer, GapSpec};
+use joined::{JoinedFramer, JoinedSpec};
 use line::{LineFramer, LineSpec};
 
 /// Where a frame begins and ends (`protocol.frame`).
@@ -16,6 +27,14 @@ use line::{LineFramer, LineSpec};
 pub enum FrameSpec {
     /// Between ends of line.
     Line(LineSpec),
+    /// Between one byte that opens and one that closes.
+    Brackets(BracketSpec),
+    /// As many bytes as are always there, or as the frame itself says, behind a magic number or not.
+    Counted(CountedSpec),
+    /// Between silences.
+    Gap(GapSpec),
+    /// Several lines.
+    Joined(JoinedSpec),
 }
 
 /// A frame, or what should have been one.
@@ -29,39 +48,86 @@ pub(crate) struct Framed<'a> {
     pub len: usize,
     /// Why it is none.
     pub fault: Option<Refusal>,
+    /// It was looked for among bytes already known to be damaged: that its check fails is no news.
+    pub is_guess: bool,
 }
+
+/// How many bytes were taken, and a frame if they ended one.
+pub(crate) type Pushed<'a> = (usize, Option<Framed<'a>>);
 
 #[derive(Debug)]
 pub(crate) enum Framer {
     Line(LineFramer),
+    Brackets(BracketFramer),
+    Counted(CountedFramer),
+    Gap(GapFramer),
+    Joined(JoinedFramer),
 }
 
 impl Framer {
     pub fn try_new(spec: &FrameSpec) -> Result<Self, SpecError> {
-        match spec {
-            FrameSpec::Line(spec) => LineFramer::try_new(spec).map(Framer::Line),
+        Ok(match spec {
+            FrameSpec::Line(spec) => Framer::Line(LineFramer::try_new(spec)?),
+            FrameSpec::Brackets(spec) => Framer::Brackets(BracketFramer::try_new(spec)?),
+            FrameSpec::Counted(spec) => Framer::Counted(CountedFramer::try_new(spec)?),
+            FrameSpec::Gap(spec) => Framer::Gap(GapFramer::try_new(spec)?),
+            FrameSpec::Joined(spec) => Framer::Joined(JoinedFramer::try_new(spec)?),
+        })
+    }
+
+    /// Takes bytes up to the end of the first frame. To be called again with the rest, and with none once all are taken,
+    /// until it takes nothing and gives nothing: a frame may stand ready in what was taken before.
+    pub fn push(&mut self, bytes: &[u8], at: Stamp) -> Pushed<'_> {
+        match self {
+            Framer::Line(line) => line.push(bytes, at),
+            Framer::Brackets(brackets) => brackets.push(bytes, at),
+            Framer::Counted(counted) => counted.push(bytes, at),
+            Framer::Gap(gap) => gap.push(bytes, at),
+            Framer::Joined(joined) => joined.push(bytes, at),
         }
     }
 
-    /// Takes one byte; a frame if it was the last of one.
-    pub fn push(&mut self, byte: u8, at: Stamp) -> Option<Framed<'_>> {
-        match self {
-            Framer::Line(line) => line.push(byte, at),
+    /// What became of the frame handed out last: whether its check held.
+    pub fn settle(&mut self, is_whole: bool) {
+        if let Framer::Counted(counted) = self {
+            counted.settle(is_whole);
         }
+    }
+
+    /// When silence ends the frame that is open, in milliseconds since the boot.
+    pub fn deadline(&self) -> Option<u64> {
+        match self {
+            Framer::Gap(gap) => gap.deadline(),
+            _ => None,
+        }
+    }
+
+    /// Whether a byte too few or too many would shift all frames after it, unless a check unmasks that.
+    pub fn leans_on_check(&self) -> bool {
+        matches!(self, Framer::Counted(counted) if counted.leans_on_check())
     }
 
     /// Forgets what was half received; skips up to the next start or end unless a torn frame would be found out.
     pub fn resync(&mut self, torn: TornFrames) {
         match self {
             Framer::Line(line) => line.resync(torn),
+            Framer::Brackets(brackets) => brackets.resync(),
+            Framer::Counted(counted) => counted.resync(),
+            Framer::Gap(gap) => gap.resync(torn),
+            Framer::Joined(joined) => joined.resync(torn),
         }
     }
 
     /// Bytes skipped since the last call.
     pub fn take_skipped(&mut self) -> u64 {
-        match self {
-            Framer::Line(line) => line.take_skipped(),
-        }
+        let skipped = match self {
+            Framer::Line(line) => return line.take_skipped(),
+            Framer::Joined(joined) => return joined.take_skipped(),
+            Framer::Brackets(brackets) => &mut brackets.skipped,
+            Framer::Counted(counted) => &mut counted.skipped,
+            Framer::Gap(gap) => &mut gap.skipped,
+        };
+        std::mem::take(skipped)
     }
 }
 
@@ -72,4 +138,17 @@ pub(crate) enum TornFrames {
     Unmasked,
     /// It could pass for a whole one.
     PassUnseen,
+}
+
+fn check_range(key: &'static str, min: usize, max: usize, found: usize) -> Result<(), SpecError> {
+    if (min..=max).contains(&found) {
+        Ok(())
+    } else {
+        Err(Place::Key(key).fault(Fault::OutOfRange { min, max, found }))
+    }
+}
+
+/// A length as a counter counts it.
+fn count(bytes: usize) -> u64 {
+    u64::try_from(bytes).unwrap_or(u64::MAX)
 }

@@ -19,7 +19,7 @@ use model::Stamp;
 
 pub use spec::{Format, GoodRegister, ModbusSpec, Order, RegisterSpec, Table};
 
-use crate::field::{Field, FieldSpec};
+use crate::field::{Field, FieldSpec, Wanted};
 use crate::late::Owed;
 use crate::limits::{RETRIES_MAX, TIMEOUT_MS_MAX};
 use crate::output::{Output, Row, SampleValue};
@@ -110,7 +110,7 @@ impl Modbus {
             timeout_ms: spec.timeout_ms,
             retries: spec.retries,
             pause_ms: spec.pause_ms,
-            fields: fields.iter().map(Field::new).collect(),
+            fields: fields.iter().map(|field| Field::new(&Wanted::value(field))).collect(),
             blocks: plan::plan(&items, &first),
             items,
             gates,

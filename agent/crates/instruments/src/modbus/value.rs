@@ -60,6 +60,7 @@ fn ordered(order: Order, bytes: &[u8]) -> Vec<u8> {
 mod tests {
     use super::super::spec::Table;
     use super::*;
+    use crate::field::Wanted;
     use crate::field::{FieldSpec, Kind};
 
     fn read(format: Format, order: Order, bytes: &[u8]) -> Option<f64> {
@@ -102,7 +103,12 @@ mod tests {
     fn a_text_ends_at_its_padding() {
         let format = Format::Text(3);
         let spec = RegisterSpec { table: Table::HoldingRegisters, address: 0, format, order: Order::Abcd, good: None };
-        let field = Field::new(&FieldSpec { field: "serial".to_owned(), kind: Kind::Text, missing: Vec::new() });
+        let field = Field::new(&Wanted::value(&FieldSpec {
+            field: "serial".to_owned(),
+            kind: Kind::Text,
+            missing: Vec::new(),
+            good: None,
+        }));
         assert_eq!(value(&spec, &field, b"0042 \0"), Ok(SampleValue::Text("0042".into())));
     }
 }

@@ -93,10 +93,17 @@ impl Protocol for Poll {
     }
 
     fn receive(&mut self, bytes: &[u8], at: Stamp, out: &mut Output) {
-        for byte in bytes {
-            if let Some(framed) = self.framer.push(*byte, at) {
+        let mut rest = bytes;
+        loop {
+            let (used, framed) = self.framer.push(rest, at);
+            rest = &rest[used..];
+            let Some(framed) = framed else { break };
+            let is_whole = framed.fault.is_none() && self.talk.reader.check.verify(framed.bytes).is_ok();
+            // A guess at a frame that its check denies was none.
+            if is_whole || !framed.is_guess {
                 self.talk.take(framed, out);
             }
+            self.framer.settle(is_whole);
         }
         out.counts.bytes_skipped += self.framer.take_skipped();
     }
@@ -192,7 +199,9 @@ impl Talk {
         }
         match self.state {
             State::Asked { question, .. } | State::Sending { question, .. } => self.answer(question, framed, out),
-            _ if self.steps.is_empty() => self.reader.take(framed, out),
+            _ if self.steps.is_empty() => {
+                self.reader.take(framed, out);
+            }
             _ => ignore(out),
         }
     }

@@ -19,7 +19,7 @@ use model::Stamp;
 
 pub use spec::{Sdi12Line, Sdi12Spec};
 
-use crate::field::{Field, FieldSpec};
+use crate::field::{Field, FieldSpec, Wanted};
 use crate::late::Owed;
 use crate::limits::{RETRIES_MAX, TIMEOUT_MS_MAX};
 use crate::modbus::in_range;
@@ -105,7 +105,7 @@ impl Sdi12 {
         in_range("timeout", 1, TIMEOUT_MS_MAX, spec.timeout_ms)?;
         in_range("retries", 0, RETRIES_MAX.into(), spec.retries.into())?;
         let field = |(index, field): (usize, &FieldSpec)| match field.field.parse::<usize>() {
-            Ok(number @ 1..=99) => Ok((number - 1, Field::new(field))),
+            Ok(number @ 1..=99) => Ok((number - 1, Field::new(&Wanted::value(field)))),
             _ => Err(Place::Field(index).fault(Fault::NotAColumn(field.field.clone()))),
         };
         Ok(Self {

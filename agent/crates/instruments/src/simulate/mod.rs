@@ -9,7 +9,8 @@ mod template;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
-use noise::{float, noise};
+pub(crate) use noise::float;
+use noise::noise;
 use template::{Part, parse_template};
 
 /// Most decimals of a value: no instrument prints more.
@@ -24,7 +25,8 @@ pub struct SimulationSpec {
     /// Milliseconds from line to line.
     pub every_ms: u64,
     /// What a line looks like, its end included. `{name}` is a value, `{n}` the line's number from 0, `{nmea}` the
-    /// NMEA 0183 checksum of what stands between the last `$` and the last `*` before it. A brace around anything
+    /// NMEA 0183 checksum of what stands between the last `$` and the last `*` before it, `{xor}` that of what stands
+    /// between the last STX and ETX. A brace around anything
     /// but a name stands for itself, as JSON needs.
     pub line: String,
     /// The values, by name.
@@ -112,6 +114,10 @@ impl Simulation {
                     let checksum = checksum(line);
                     write!(line, "{checksum:02X}")?;
                 }
+                Part::Xor => {
+                    let checksum = xor_between(line);
+                    write!(line, "{checksum:02X}")?;
+                }
                 Part::Value(wave) => {
                     let decimals = usize::from(wave.decimals);
                     let value = wave.at(seconds) + wave.noise * noise(self.seed, number, index);
@@ -139,6 +145,12 @@ impl Wave {
 fn checksum(line: &str) -> u8 {
     let body = line.rsplit_once('*').map_or(line, |(before, _)| before);
     let body = body.rsplit_once('$').map_or(body, |(_, after)| after);
+    crate::sentence::xor(body.as_bytes())
+}
+
+fn xor_between(line: &str) -> u8 {
+    let body = line.rsplit_once('\u{3}').map_or(line, |(before, _)| before);
+    let body = body.rsplit_once('\u{2}').map_or(body, |(_, after)| after);
     crate::sentence::xor(body.as_bytes())
 }
 

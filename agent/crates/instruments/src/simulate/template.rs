@@ -10,6 +10,7 @@ pub enum Part {
     Value(Wave),
     Number,
     NmeaChecksum,
+    Xor,
 }
 
 pub fn parse_template(line: &str, values: &BTreeMap<String, Wave>) -> Result<Vec<Part>, SimulationError> {
@@ -28,6 +29,7 @@ pub fn parse_template(line: &str, values: &BTreeMap<String, Wave>) -> Result<Vec
         parts.push(match name {
             "n" => Part::Number,
             "nmea" => Part::NmeaChecksum,
+            "xor" => Part::Xor,
             _ => {
                 used.push(name);
                 let wave = values.get(name).ok_or_else(|| SimulationError::UnknownValue(name.to_owned()))?;

@@ -12,11 +12,11 @@ pub fn stamp(mono_ms: u64) -> Stamp {
 }
 
 pub fn number(field: &str) -> FieldSpec {
-    FieldSpec { field: field.to_owned(), kind: Kind::Number, missing: Vec::new() }
+    FieldSpec { field: field.to_owned(), kind: Kind::Number, missing: Vec::new(), good: None }
 }
 
 pub fn text(field: &str) -> FieldSpec {
-    FieldSpec { field: field.to_owned(), kind: Kind::Text, missing: Vec::new() }
+    FieldSpec { field: field.to_owned(), kind: Kind::Text, missing: Vec::new(), good: None }
 }
 
 pub fn line(end: LineEnd, start: Option<&[u8]>) -> FrameSpec {
@@ -24,7 +24,7 @@ pub fn line(end: LineEnd, start: Option<&[u8]>) -> FrameSpec {
 }
 
 pub fn stream(frame: FrameSpec, check: Check, decode: DecodeSpec) -> ProtocolSpec {
-    ProtocolSpec { mechanics: Mechanics::Stream, frame, check, decode, ignore: Vec::new() }
+    ProtocolSpec { mechanics: Mechanics::Stream, frame, check, decode, ignore: Vec::new(), time: None }
 }
 
 pub fn table(sep: Separator, columns: usize, frame: FrameSpec) -> ProtocolSpec {

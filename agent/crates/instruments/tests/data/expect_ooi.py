@@ -81,6 +81,32 @@ def sbe():
     return rows(capture, {"frames": frames, "ignored": frames - len(columns["pressure"]), "refused": 0}, columns)
 
 
+def sami():
+    """The driver authors' own values; the records are as many as they have."""
+    capture = "ooi/sami_ph/20140424.phsen2.log"
+    places = {"thermistor_start": "7:u16", "voltage_battery": "227:u16", "thermistor_end": "229:u16"}
+    columns = {field: [] for field in places.values()}
+    for line in (CAPTURES / capture.replace(".log", ".yml")).read_text().splitlines():
+        key, _, value = line.strip().partition(":")
+        if key in places:
+            columns[places[key]].append(float(value))
+    return rows(capture, {"frames": len(columns["7:u16"]), "ignored": 0, "refused": 0}, columns)
+
+
+def tabs(line):
+    return line.decode("ascii").split("\t")
+
+
+def tags():
+    """Not of OOI, and read the same way: the detections of a fish tag reader."""
+    capture = "rfid/orfid_reader_1.txt"
+    lines = (CAPTURES / capture).read_text().split("\n")[:-1]  # A line without an end is none.
+    detections = [line.split("\t") for line in lines if line.startswith("S\t")]
+    columns = {field: [cells[field - 1] for cells in detections] for field in (6, 7)}
+    counts = {"frames": len(lines), "ignored": len(lines) - len(detections), "refused": 0}
+    return rows(capture, counts, columns)
+
+
 OPTODE = {2: text, 3: number, 4: number, 5: number, 12: number}
 MET = dict.fromkeys(range(1, 13), number)
 CO2 = {3: number, 4: number, 5: number, 6: number, 9: number, 12: text}
@@ -94,6 +120,9 @@ write(
         *table("ooi/prooceanus_co2/20140217.pco2a.log", co2, CO2, 12),
         *table("ooi/prooceanus_co2/20140217.pco2a_failure.log", co2, CO2, 12),
         *table("ooi/hydrogen_lel/20140904.hyd1.log", spaces, {2: number}, 3),
+        *table("ooi/wetlabs_eco/20140101.flort_real.log", tabs, {4: number, 6: number, 8: number}, 9),
         *sbe(),
+        *sami(),
+        *tags(),
     ],
 )

@@ -9,7 +9,7 @@
 mod selector;
 
 use crate::decode::columns::Columns;
-use crate::field::{Field, FieldSpec};
+use crate::field::{Field, Wanted};
 use crate::output::{Row, SampleValue};
 use crate::refusal::Refusal;
 use crate::sentence::Sentence;
@@ -35,7 +35,7 @@ pub(crate) struct Nmea {
 const QUAD: usize = 4;
 
 impl Nmea {
-    pub fn try_new(spec: &NmeaSpec, fields: &[FieldSpec]) -> Result<Self, SpecError> {
+    pub fn try_new(spec: &NmeaSpec, fields: &[Wanted]) -> Result<Self, SpecError> {
         let sentences = match &spec.sentences {
             None => None,
             Some(texts) => Some(parse_addresses(texts)?),
@@ -119,7 +119,7 @@ fn read(field: &Field, text: &[u8]) -> Result<SampleValue, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decode::tests::{fields, read};
+    use crate::decode::tests::{fields, read, wanted};
     use crate::decode::{DecodeSpec, Decoder};
 
     fn spec(sentences: Option<&[&str]>) -> DecodeSpec {
@@ -175,7 +175,7 @@ mod tests {
         let spec = spec(Some(&["SDDBT", "MTW"]));
         assert_eq!(read(&spec, &fields(&["DBT.3"]), b"$IIDBT,7.7,f,2.3,M"), Ok(String::new()));
         assert_eq!(read(&spec, &fields(&["DBT.3"]), b"$SDDBT,7.7,f,2.3,M"), Ok("0=2.3".to_owned()));
-        let error = Decoder::try_new(&spec, &fields(&["IIDBT.3"])).unwrap_err();
+        let error = Decoder::try_new(&spec, &wanted(&["IIDBT.3"])).unwrap_err();
         assert_eq!(error, Place::Field(0).fault(Fault::NotListed("IIDBT".to_owned())));
         let error = Decoder::try_new(&self::spec(Some(&["DB"])), &[]).unwrap_err();
         assert_eq!(error.place, Place::Key("decode.sentences"));
