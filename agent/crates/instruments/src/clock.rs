@@ -100,10 +100,12 @@ impl ClockPart {
         let mut ms = -f64::from(self.ahead_min) * 60_000.0;
         for item in &self.items {
             match item {
-                Item::Literal(byte) => rest = rest.strip_prefix(&[*byte])?,
+                Item::Literal(byte) => {
+                    rest = rest.strip_prefix(&[*byte])?;
+                }
                 Item::Year => year = Some(take(&mut rest, 4, 0..=9999)?),
                 Item::YearOfCentury => {
-                    year = Some(take(&mut rest, 2, 0..=99).map(|of| of + if of < 69 { 2000 } else { 1900 })?)
+                    year = Some(take(&mut rest, 2, 0..=99).map(|of| of + if of < 69 { 2000 } else { 1900 })?);
                 }
                 Item::Month => month = Some(take(&mut rest, 2, 1..=12)?),
                 Item::MonthName => month = Some(take_month(&mut rest)?),

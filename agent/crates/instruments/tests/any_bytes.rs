@@ -24,6 +24,12 @@ struct Case {
 }
 
 fn cases() -> Vec<Case> {
+    let mut all = line_cases();
+    all.extend(framed_cases());
+    all
+}
+
+fn line_cases() -> Vec<Case> {
     let crlf = || LineEnd::Bytes(b"\r\n".to_vec());
     let newline = || common::line(LineEnd::Newline, None);
     let key_value = KeyValueSpec {
@@ -34,15 +40,6 @@ fn cases() -> Vec<Case> {
         invalid: vec!["#".to_owned()],
     };
     let pattern = r"^S (?P<status>[SD]) +(?P<weight>-?[\d.]+) ?(?P<unit>\w*)$".to_owned();
-    let line = LineSpec { end: LineEnd::Newline, start: None, max: 256 };
-    let joined = FrameSpec::Joined(JoinedSpec { line, until: "end$".to_owned(), join: b" ".to_vec() });
-    let brackets = FrameSpec::Brackets(BracketSpec { open: 2, close: 3, trailer: 2, max: 64 });
-    let hex = SumCheck { encoding: Encoding::Hex, ..Sum::Xor8.at_end() };
-    let counted = |magic: &[u8], max: usize| {
-        let adjust = i64::try_from(max).unwrap() - 3;
-        let length = Length::Said { at: 2, width: 1, order: ByteOrder::Big, adjust };
-        FrameSpec::Counted(CountedSpec { magic: magic.to_vec(), length, max })
-    };
     let json = JsonSpec { root: "/payload".to_owned() };
     vec![
         Case {
@@ -80,6 +77,22 @@ fn cases() -> Vec<Case> {
             fields: vec![number("DBT.3"), number("XDR.BARO")],
             good: b"$SDDBT,7.7,f,2.3,M,1.3,F*05\r\n",
         },
+    ]
+}
+
+/// Framers other than lines, with the checks that belong to them.
+fn framed_cases() -> Vec<Case> {
+    let newline = || common::line(LineEnd::Newline, None);
+    let line = LineSpec { end: LineEnd::Newline, start: None, max: 256 };
+    let joined = FrameSpec::Joined(JoinedSpec { line, until: "end$".to_owned(), join: b" ".to_vec() });
+    let brackets = FrameSpec::Brackets(BracketSpec { open: 2, close: 3, trailer: 2, max: 64 });
+    let hex = SumCheck { encoding: Encoding::Hex, ..Sum::Xor8.at_end() };
+    let counted = |magic: &[u8], max: u8| {
+        let adjust = max - 3;
+        let length = Length::Said { at: 2, width: 1, order: ByteOrder::Big, adjust: adjust.into() };
+        FrameSpec::Counted(CountedSpec { magic: magic.to_vec(), length, max: max.into() })
+    };
+    vec![
         Case {
             spec: stream(joined, Check::None, table(Separator::Whitespace, 3, newline()).decode),
             fields: vec![number("1"), number("2")],

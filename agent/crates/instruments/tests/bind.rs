@@ -116,7 +116,7 @@ fn a_status_gates_and_the_instruments_clock_stands_beside() {
             (&one, Standing::Bad)
         ]
     );
-    let times: Vec<_> = gated.iter().map(|sample| sample.device_time.map(|time| time.as_millis())).collect();
+    let times: Vec<_> = gated.iter().map(|sample| sample.device_time.map(model::Timestamp::as_millis)).collect();
     assert_eq!(times, [Some(7000), None, Some(7000), Some(7000)], "a clock that does not read costs no value");
     assert!(out.samples.iter().all(|sample| sample.field < 2 && sample.at == stamp(0)));
     let wrong = TimeSpec { fields: vec!["x".to_owned()], ..time };

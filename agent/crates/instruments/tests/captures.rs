@@ -101,6 +101,12 @@ fn a_record_broken_over_many_lines_says_what_its_driver_authors_expect() {
 }
 
 #[test]
+fn a_wave_buoys_long_sentences_say_what_its_driver_authors_expect() {
+    let long = FrameSpec::Line(LineSpec { end: LineEnd::Newline, start: None, max: 8192 });
+    check("expect_ooi.csv", "ooi/triaxys_wave/20140825.wavss.log", &ProtocolSpec { frame: long, ..nmea() }, &[]);
+}
+
+#[test]
 fn tags_hold_their_checksum() {
     // The tags are in the captures' names: sigrok-dumps names them after what is printed on them.
     let hex = SumCheck { encoding: Encoding::Hex, over: Over::Hex, ..Sum::Xor8.at_end() };

@@ -9,7 +9,7 @@
 
 use model::Stamp;
 
-use crate::frame::{Framed, Pushed, check_range, count};
+use crate::frame::{Cut, Framed, Pushed, check_range, count};
 use crate::limits::{FRAME_BYTES_MAX, HUNT_BYTES_MAX, RAW_BYTES_MAX, TRAILER_BYTES_MAX};
 use crate::refusal::Refusal;
 use crate::spec::{Fault, Place, SpecError};
@@ -70,7 +70,8 @@ impl BracketFramer {
                 State::Inside => self.take_inside(*byte, at),
                 State::Trailer(left) => self.take_trailer(*byte, left),
             };
-            if let Some(fault) = cut {
+            if let Some(cut) = cut {
+                let fault = cut.fault();
                 self.state = State::Spent;
                 let len = if fault == Some(Refusal::NoFrame) { HUNT_BYTES_MAX } else { self.buffer.len() };
                 let at = self.first.unwrap_or(at);
@@ -101,7 +102,7 @@ impl BracketFramer {
         self.first = Some(at);
     }
 
-    fn take_outside(&mut self, byte: u8, at: Stamp) -> Option<Option<Refusal>> {
+    fn take_outside(&mut self, byte: u8, at: Stamp) -> Option<Cut> {
         if byte == self.spec.open {
             self.open(at);
             return None;
@@ -115,10 +116,10 @@ impl BracketFramer {
             self.first.get_or_insert(at);
             self.buffer.push(byte);
         }
-        (self.hunted >= HUNT_BYTES_MAX).then_some(Some(Refusal::NoFrame))
+        (self.hunted >= HUNT_BYTES_MAX).then_some(Cut::Fault(Refusal::NoFrame))
     }
 
-    fn take_inside(&mut self, byte: u8, at: Stamp) -> Option<Option<Refusal>> {
+    fn take_inside(&mut self, byte: u8, at: Stamp) -> Option<Cut> {
         if byte == self.spec.open {
             self.skipped += count(self.buffer.len() + 1);
             self.open(at);
@@ -130,18 +131,18 @@ impl BracketFramer {
             } else if self.buffer.is_empty() {
                 self.leave();
             } else {
-                return Some(None);
+                return Some(Cut::Whole);
             }
             return None;
         }
         self.buffer.push(byte);
-        (self.buffer.len() > self.spec.max).then_some(Some(Refusal::Overlong { max: self.spec.max }))
+        (self.buffer.len() > self.spec.max).then_some(Cut::Fault(Refusal::Overlong { max: self.spec.max }))
     }
 
-    fn take_trailer(&mut self, byte: u8, left: usize) -> Option<Option<Refusal>> {
+    fn take_trailer(&mut self, byte: u8, left: usize) -> Option<Cut> {
         self.buffer.push(byte);
         self.state = State::Trailer(left - 1);
-        (left == 1).then_some(None)
+        (left == 1).then_some(Cut::Whole)
     }
 }
 
@@ -153,19 +154,19 @@ mod tests {
 
     fn frames(trailer: usize, max: usize, bytes: &[u8]) -> (Vec<String>, u64) {
         let spec = BracketSpec { open: 2, close: 3, trailer, max };
-        let mut framer = BracketFramer::try_new(&spec).unwrap();
+        let mut cutter = BracketFramer::try_new(&spec).unwrap();
         let at = Stamp { time: Timestamp::from_millis(0), mono_ms: 0, clock: Clock::Synced };
         let mut rest = bytes;
         let mut out = Vec::new();
         while !rest.is_empty() {
-            let (used, framed) = framer.push(rest, at);
+            let (used, framed) = cutter.push(rest, at);
             rest = &rest[used..];
             out.extend(framed.map(|framed| match framed.fault {
                 None => String::from_utf8_lossy(framed.bytes).into_owned(),
                 Some(why) => format!("<{}>", why.word()),
             }));
         }
-        (out, framer.skipped)
+        (out, cutter.skipped)
     }
 
     #[test]

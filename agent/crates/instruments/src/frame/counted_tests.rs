@@ -15,12 +15,12 @@ fn is_good(frame: &[u8]) -> bool {
 
 /// Frames that hold, and refusals, cut in chunks of `size`.
 fn frames(spec: &CountedSpec, bytes: &[u8], size: usize) -> (Vec<Vec<u8>>, Vec<&'static str>, u64) {
-    let mut framer = CountedFramer::try_new(spec).unwrap();
+    let mut cutter = CountedFramer::try_new(spec).unwrap();
     let (mut good, mut refused) = (Vec::new(), Vec::new());
     for chunk in bytes.chunks(size) {
         let mut rest = chunk;
         loop {
-            let (used, framed) = framer.push(rest, at(0));
+            let (used, framed) = cutter.push(rest, at(0));
             rest = &rest[used..];
             let Some(framed) = framed else { break };
             let is_whole = framed.fault.is_none() && is_good(framed.bytes);
@@ -30,10 +30,10 @@ fn frames(spec: &CountedSpec, bytes: &[u8], size: usize) -> (Vec<Vec<u8>>, Vec<&
                 None if framed.is_guess => {}
                 None => refused.push("checksum"),
             }
-            framer.settle(is_whole);
+            cutter.settle(is_whole);
         }
     }
-    (good, refused, framer.skipped)
+    (good, refused, cutter.skipped)
 }
 
 fn both(spec: &CountedSpec, bytes: &[u8]) -> (Vec<Vec<u8>>, Vec<&'static str>, u64) {
@@ -87,16 +87,16 @@ fn garbage_is_refused_once_in_a_while_and_memory_is_flat() {
     let (frames, refused, skipped) = both(&spec, &b"xyL".repeat(HUNT_BYTES_MAX + 1));
     assert_eq!((frames.len(), refused), (0, vec!["no-frame"; 3]));
     assert!(skipped >= count(3 * HUNT_BYTES_MAX - 1));
-    let mut framer = CountedFramer::try_new(&spec).unwrap();
-    framer.push(&b"LOO".repeat(1000), at(0));
-    assert!(framer.buffer.capacity() < 512);
+    let mut cutter = CountedFramer::try_new(&spec).unwrap();
+    cutter.push(&b"LOO".repeat(1000), at(0));
+    assert!(cutter.buffer.capacity() < 512);
 }
 
 #[test]
 fn a_frame_has_the_time_of_its_first_byte() {
-    let mut framer = CountedFramer::try_new(&sync()).unwrap();
-    assert!(framer.push(b"xx\xb5", at(1)).1.is_none());
-    assert_eq!(framer.push(b"\x62\x02\x07\x08\x28", at(2)).1.map(|framed| framed.at.mono_ms), Some(1));
+    let mut cutter = CountedFramer::try_new(&sync()).unwrap();
+    assert!(cutter.push(b"xx\xb5", at(1)).1.is_none());
+    assert_eq!(cutter.push(b"\x62\x02\x07\x08\x28", at(2)).1.map(|framed| framed.at.mono_ms), Some(1));
 }
 
 #[test]

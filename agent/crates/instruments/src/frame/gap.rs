@@ -132,13 +132,13 @@ mod tests {
 
     use super::*;
 
-    fn frames(framer: &mut GapFramer, chunks: &[(u64, &str)]) -> Vec<String> {
+    fn frames(cutter: &mut GapFramer, chunks: &[(u64, &str)]) -> Vec<String> {
         let mut out = Vec::new();
         for (mono_ms, chunk) in chunks {
             let at = Stamp { time: Timestamp::from_millis(0), mono_ms: *mono_ms, clock: Clock::Synced };
             let mut rest = chunk.as_bytes();
             loop {
-                let (used, framed) = framer.push(rest, at);
+                let (used, framed) = cutter.push(rest, at);
                 rest = &rest[used..];
                 let Some(framed) = framed else { break };
                 let text = String::from_utf8_lossy(framed.bytes).into_owned();
@@ -148,31 +148,31 @@ mod tests {
         out
     }
 
-    fn framer(max: usize) -> GapFramer {
+    fn cutter(max: usize) -> GapFramer {
         GapFramer::try_new(&GapSpec { after: Duration::from_millis(20), max }).unwrap()
     }
 
     #[test]
     fn silence_ends_a_frame() {
-        let mut framer = framer(8);
-        assert_eq!(frames(&mut framer, &[(100, "ab"), (119, "cd"), (139, "ef")]), ["abcd@100"]);
-        assert_eq!(framer.deadline(), Some(159));
-        assert_eq!(frames(&mut framer, &[(158, ""), (159, ""), (300, "")]), ["ef@139"]);
-        assert_eq!(framer.deadline(), None);
+        let mut cutter = cutter(8);
+        assert_eq!(frames(&mut cutter, &[(100, "ab"), (119, "cd"), (139, "ef")]), ["abcd@100"]);
+        assert_eq!(cutter.deadline(), Some(159));
+        assert_eq!(frames(&mut cutter, &[(158, ""), (159, ""), (300, "")]), ["ef@139"]);
+        assert_eq!(cutter.deadline(), None);
     }
 
     #[test]
     fn what_is_too_long_is_refused_once_and_costs_nothing_else() {
-        let mut framer = framer(4);
-        let said = frames(&mut framer, &[(0, "abcdefgh"), (10, "ijk"), (40, "ok"), (60, "")]);
+        let mut cutter = cutter(4);
+        let said = frames(&mut cutter, &[(0, "abcdefgh"), (10, "ijk"), (40, "ok"), (60, "")]);
         assert_eq!(said, ["abcde@0overlong", "ok@40"]);
-        assert_eq!(framer.skipped, 5 + 3 + 3);
+        assert_eq!(cutter.skipped, 5 + 3 + 3);
     }
 
     #[test]
     fn after_a_resync_a_silence_must_be_heard() {
-        let mut framer = framer(8);
-        framer.resync(TornFrames::PassUnseen);
-        assert_eq!(frames(&mut framer, &[(0, "tail"), (30, "ok"), (50, "")]), ["ok@30"]);
+        let mut cutter = cutter(8);
+        cutter.resync(TornFrames::PassUnseen);
+        assert_eq!(frames(&mut cutter, &[(0, "tail"), (30, "ok"), (50, "")]), ["ok@30"]);
     }
 }

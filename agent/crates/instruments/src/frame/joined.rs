@@ -10,7 +10,7 @@ use model::Stamp;
 use regex::bytes::Regex;
 
 use crate::frame::line::{LineFramer, LineSpec};
-use crate::frame::{Framed, Pushed, TornFrames, check_range};
+use crate::frame::{Cut, Framed, Pushed, TornFrames, check_range};
 use crate::limits::{RECORD_BYTES_MAX, RECORD_LINES_MAX};
 use crate::pattern::compile;
 use crate::refusal::Refusal;
@@ -83,13 +83,13 @@ impl JoinedFramer {
             let cut = match line.fault {
                 Some(fault) => {
                     self.record.take(line.bytes, line.at, &self.join);
-                    Some(Some(fault))
+                    Some(Cut::Fault(fault))
                 }
                 None => take_line(&self.start, &self.join, &mut self.record, &mut self.next, &line),
             };
             let cut = cut.or_else(|| self.judge());
-            if let Some(fault) = cut {
-                return (used, Some(self.hand_out(at, fault)));
+            if let Some(cut) = cut {
+                return (used, Some(self.hand_out(at, cut.fault())));
             }
         }
     }
@@ -106,11 +106,11 @@ impl JoinedFramer {
     }
 
     /// Whether the record is whole, or too long to become so.
-    fn judge(&self) -> Option<Option<Refusal>> {
+    fn judge(&self) -> Option<Cut> {
         if self.record.bytes.len() > self.max || self.record.lines > RECORD_LINES_MAX {
-            return Some(Some(Refusal::Overlong { max: self.max }));
+            return Some(Cut::Fault(Refusal::Overlong { max: self.max }));
         }
-        self.until.is_match(&self.record.bytes).then_some(None)
+        self.until.is_match(&self.record.bytes).then_some(Cut::Whole)
     }
 
     fn hand_out(&mut self, at: Stamp, fault: Option<Refusal>) -> Framed<'_> {
@@ -127,17 +127,17 @@ fn take_line(
     record: &mut Record,
     next: &mut Option<Record>,
     line: &Framed<'_>,
-) -> Option<Option<Refusal>> {
+) -> Option<Cut> {
     let begins = !start.is_empty() && line.bytes.starts_with(start);
     if begins && record.lines > 0 {
         let mut begun = Record::default();
         begun.take(line.bytes, line.at, join);
         *next = Some(begun);
-        return Some(Some(Refusal::Unfinished));
+        return Some(Cut::Fault(Refusal::Unfinished));
     }
     let is_between = !start.is_empty() && !begins && record.lines == 0;
     record.take(line.bytes, line.at, join);
-    is_between.then_some(Some(Refusal::NoStart))
+    is_between.then_some(Cut::Fault(Refusal::NoStart))
 }
 
 impl Record {
@@ -167,12 +167,12 @@ mod tests {
     fn frames(start: Option<&[u8]>, until: &str, bytes: &[u8]) -> Vec<String> {
         let line = LineSpec { end: LineEnd::Newline, start: start.map(<[u8]>::to_vec), max: 16 };
         let spec = JoinedSpec { line, until: until.to_owned(), join: Vec::new() };
-        let mut framer = JoinedFramer::try_new(&spec).unwrap();
+        let mut cutter = JoinedFramer::try_new(&spec).unwrap();
         let at = Stamp { time: Timestamp::from_millis(0), mono_ms: 0, clock: Clock::Synced };
         let mut out = Vec::new();
         let mut rest = bytes;
         loop {
-            let (used, framed) = framer.push(rest, at);
+            let (used, framed) = cutter.push(rest, at);
             rest = &rest[used..];
             let Some(framed) = framed else { return out };
             let why = framed.fault.map_or(String::new(), |why| format!("<{}>", why.word()));

@@ -52,6 +52,24 @@ pub(crate) struct Framed<'a> {
     pub is_guess: bool,
 }
 
+/// Why a frame is over.
+#[derive(Debug, PartialEq, Eq)]
+enum Cut {
+    /// It is whole.
+    Whole,
+    /// It will never be.
+    Fault(Refusal),
+}
+
+impl Cut {
+    fn fault(self) -> Option<Refusal> {
+        match self {
+            Cut::Whole => None,
+            Cut::Fault(why) => Some(why),
+        }
+    }
+}
+
 /// How many bytes were taken, and a frame if they ended one.
 pub(crate) type Pushed<'a> = (usize, Option<Framed<'a>>);
 

@@ -81,16 +81,16 @@ def sbe():
     return rows(capture, {"frames": frames, "ignored": frames - len(columns["pressure"]), "refused": 0}, columns)
 
 
-def sami():
-    """The driver authors' own values; the records are as many as they have."""
-    capture = "ooi/sami_ph/20140424.phsen2.log"
-    places = {"thermistor_start": "7:u16", "voltage_battery": "227:u16", "thermistor_end": "229:u16"}
+def authors(capture, places, frames=None):
+    """The driver authors' own values; without `frames`, the records are as many as they have."""
     columns = {field: [] for field in places.values()}
     for line in (CAPTURES / capture.replace(".log", ".yml")).read_text().splitlines():
         key, _, value = line.strip().partition(":")
         if key in places:
             columns[places[key]].append(float(value))
-    return rows(capture, {"frames": len(columns["7:u16"]), "ignored": 0, "refused": 0}, columns)
+    records = len(next(iter(columns.values())))
+    frames = frames or records
+    return rows(capture, {"frames": frames, "ignored": frames - records, "refused": 0}, columns)
 
 
 def tabs(line):
@@ -107,6 +107,9 @@ def tags():
     return rows(capture, counts, columns)
 
 
+SAMI = {"thermistor_start": "7:u16", "voltage_battery": "227:u16", "thermistor_end": "229:u16"}
+WAVES = "ooi/triaxys_wave/20140825.wavss.log"
+TSPWA = {"number_zero_crossings": "TSPWA.7", "average_wave_height": "TSPWA.8", "mean_spectral_period": "TSPWA.9"}
 OPTODE = {2: text, 3: number, 4: number, 5: number, 12: number}
 MET = dict.fromkeys(range(1, 13), number)
 CO2 = {3: number, 4: number, 5: number, 6: number, 9: number, 12: text}
@@ -122,7 +125,8 @@ write(
         *table("ooi/hydrogen_lel/20140904.hyd1.log", spaces, {2: number}, 3),
         *table("ooi/wetlabs_eco/20140101.flort_real.log", tabs, {4: number, 6: number, 8: number}, 9),
         *sbe(),
-        *sami(),
+        *authors("ooi/sami_ph/20140424.phsen2.log", SAMI),
+        *authors(WAVES, TSPWA, len(list(lines(WAVES)))),
         *tags(),
     ],
 )
