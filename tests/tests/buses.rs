@@ -1,5 +1,6 @@
 //! Instruments that are asked: many on one line, late ones, dead ones, and ones that talk in between.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ impl Rig {
         let mut command = leashed(Path::new(python.get_program()));
         command.args(python.get_args()).arg(&link).args(kinds);
         let process = Process::start("instruments", command, &dir.join("instruments.log"));
-        wait_for("the port", LIMIT, || process.log_tail(), || link.exists().then_some(()));
+        wait_for("the port", LIMIT, || process.log_tail(), || link.try_exists().ok()?.then_some(()));
         Self { process, link }
     }
 
@@ -45,7 +46,8 @@ fn unit(name: &str, unit: u8, timeout: &str) -> String {
          type = \"modbus-rtu\"\nunit = {unit}\ntimeout = \"{timeout}\"\nretries = 1\n"
     );
     for register in [0, 100, 200] {
-        text += &format!("[instrument.{name}.quantity.r{register}]\nregister = {register}\nunit = \"1\"\n");
+        writeln!(text, "[instrument.{name}.quantity.r{register}]\nregister = {register}\nunit = \"1\"")
+            .expect("a string takes it");
     }
     text
 }
@@ -128,6 +130,6 @@ fn an_atlas_circuit_is_hushed_and_asked() {
            [instrument.do.quantity.oxygen]\nfield = \"do\"\nunit = \"mg/L\"\n";
     let agent = Agent::started(dir.path(), &config);
     agent.wait_until("readings", LIMIT, |status| readings(status, "do") >= 4);
-    let rows: Vec<_> = agent.tail(1_000).into_iter().filter(|row| row.is_reading()).collect();
+    let rows: Vec<_> = agent.tail(1_000).into_iter().filter(e2e::row::Row::is_reading).collect();
     assert!(rows.iter().all(|row| row.value.map(|value| value.to_string()) == Some("8.69".to_owned())), "{rows:?}");
 }

@@ -36,7 +36,7 @@ fn belongs_to(name: &UsbName, port: &Path) -> bool {
     // A port without a device is a virtual console.
     let Ok(device) = fs::canonicalize(port.join("device")) else { return false };
     // The device is an interface of the adapter, or a port of that: the numbers stand one or two folders up.
-    let Some(adapter) = device.ancestors().find(|folder| folder.join("idVendor").exists()) else { return false };
+    let Some(adapter) = device.ancestors().find(|folder| folder.join("idVendor").is_file()) else { return false };
     let read = |file: &str| fs::read_to_string(adapter.join(file)).ok().map(|text| text.trim().to_owned());
     let number = |file: &str| u16::from_str_radix(&read(file)?, 16).ok();
     number("idVendor") == Some(name.vendor)
