@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use model::{Epoch, GapReason, Seq, SeqRange, Timestamp};
+use model::{Epoch, GapReason, RangeSet, Seq, SeqRange, Timestamp};
 
 use crate::chunk::Chunk;
 use crate::error::JournalError;
@@ -134,6 +134,16 @@ impl Reader {
             }
         }
         Ok(chunk)
+    }
+
+    /// What of a range that does not read the journal has not told, and does not owe, as a gap of its own: damage that
+    /// came after its generation was looked at. Whoever finds that tells it.
+    pub fn untold(&self, lost: SeqRange) -> Vec<SeqRange> {
+        let Some(open) = self.slot.shelf() else { return Vec::new() };
+        let rack = open.rack();
+        let mut known = RangeSet::new();
+        rack.found.iter().for_each(|found| known.insert(*found));
+        rack.holes.untold(&[lost]).into_iter().flat_map(|part| known.missing(part)).collect()
     }
 
     /// The first position at or after a wall time; the head if there is none.

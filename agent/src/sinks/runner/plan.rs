@@ -196,9 +196,10 @@ fn read(reader: &Reader, range: SeqRange, records_max: usize) -> Result<Read, Jo
             break; // Nothing more is durable.
         }
         records.append(&mut chunk.records);
-        // What the budget dropped or thinned while this was read has its gap in the journal already.
-        let unrecorded = chunk.lost.iter().filter(|lost| lost.reason == GapReason::Corrupt);
-        lost.extend(unrecorded.map(|lost| (lost.range, lost.reason)));
+        // What the budget dropped or thinned, and damage that the journal found itself, has its gap there already.
+        let corrupt = chunk.lost.iter().filter(|lost| lost.reason == GapReason::Corrupt);
+        let untold = corrupt.flat_map(|lost| reader.untold(lost.range));
+        lost.extend(untold.map(|range| (range, GapReason::Corrupt)));
         next = chunk.next;
     }
     Ok((records, next, lost))
