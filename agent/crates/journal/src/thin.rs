@@ -72,7 +72,6 @@ impl Journal {
             if let Some(sealed) = self.shelf.rack().sealed.get_mut(&first) {
                 // Also where it did not get smaller: it is not tried at this level again.
                 sealed.level = level + 1;
-                sealed.is_thinned |= is_smaller;
             }
             tracing::info!(%range, window = window.0, bytes, is_smaller, "generation thinned for want of space");
             if is_smaller {
@@ -99,6 +98,10 @@ impl Journal {
         let gap = Gap { range: Some(among), count: thinned.gone, times: thinned.times, reason: GapReason::Thinned };
         self.owed.owe(if thinned.gone > 0 { vec![gap] } else { Vec::new() })?;
         swap_in(self, place)?;
+        // From now on it has holes that are no damage, whether it got smaller or not.
+        if let Some(sealed) = self.shelf.rack().sealed.get_mut(&place) {
+            sealed.is_thinned = true;
+        }
         if before.is_some() {
             let mut rack = self.shelf.rack();
             rack.forget(range.first);
