@@ -62,10 +62,11 @@ fn state<'a>(status: &'a Value, instrument: &str) -> &'a str {
 
 /// Every value of `name` stands under the register that holds it.
 fn assert_filed_right(agent: &Agent, name: &str) {
-    let rows: Vec<_> =
-        agent.tail(10_000).into_iter().filter(|row| row.instrument == name && row.is_reading()).collect();
-    assert!(!rows.is_empty());
-    for row in rows {
+    let durable = || -> Vec<_> {
+        agent.tail(10_000).into_iter().filter(|row| row.instrument == name && row.is_reading()).collect()
+    };
+    agent.wait_until("its readings to be durable", LIMIT, |_| !durable().is_empty());
+    for row in durable() {
         let register: f64 = row.quantity.trim_start_matches('r').parse().expect("a register's number");
         assert_eq!(row.value.map(|value| value.to_string()), Some((register + 1000.0).to_string()), "{}", row.quantity);
     }

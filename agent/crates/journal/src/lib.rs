@@ -52,7 +52,7 @@
 //!
 //! What is deliberately absent: a retry of a failed flush (the kernel reports a lost page once), deletion of keys (a
 //! directory goes as a whole, and its space with it), a background thread of ours. Sealing, with its repack, happens
-//! inside the commit that finds it due. Left to later issues: carving values out of a log that sled cuts short at its first
+//! inside the commit that finds it due. Not done: carving values out of a log that sled cuts short at its first
 //! damaged message.
 
 mod audit;
