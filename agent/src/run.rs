@@ -217,7 +217,12 @@ impl Parts<'_> {
                 sinks.spawn(name, runner::run(make, with, stop));
             }
             SinkKind::Mqtt(mqtt) => {
-                let presence = Presence::of(&config.device, &mqtt.topic, env!("CARGO_PKG_VERSION"));
+                let mut presence = Presence::of(&config.device, &mqtt.topic, env!("CARGO_PKG_VERSION"));
+                // Two connections with one id throw each other out for ever; the first sink has the device's.
+                let is_mqtt = |sink: &&SinkConfig| matches!(sink.kind, SinkKind::Mqtt(_));
+                if config.sinks.iter().find(is_mqtt).is_some_and(|first| first.id != sink.id) {
+                    presence.client_id = format!("{}-{}", config.device.id, sink.id);
+                }
                 let (link, task) = link::new(mqtt.clone(), presence, links.stop_token());
                 links.spawn(format!("link:{}", sink.id), task);
                 // What is on its way to a broker that answers may go at the end; objects would only get small.
