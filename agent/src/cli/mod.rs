@@ -21,7 +21,6 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{Config, ConfigError, Layers};
 use crate::control::client::ClientError;
-use crate::run::RunError;
 use crate::telemetry::logs;
 
 /// Edge ingestion agent: serial instruments to a durable journal to S3 and MQTT.
@@ -61,14 +60,13 @@ enum Command {
 
 /// What a command ends with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
 enum Exit {
-    Fine = 0,
-    NotFine = 1,
-    Usage = 64,
-    Unavailable = 69,
-    Disk = 74,
-    Config = 78,
+    Fine,
+    NotFine,
+    Usage,
+    Unavailable,
+    Disk,
+    Config,
 }
 
 impl From<Exit> for ExitCode {
@@ -147,7 +145,6 @@ fn explain(error: &anyhow::Error) -> Exit {
             Exit::Unavailable
         }
         Some(ClientError::Broken(_) | ClientError::Refused { .. }) => Exit::Unavailable,
-        None if error.is::<RunError>() => Exit::Disk,
         None => Exit::Disk,
     }
 }
