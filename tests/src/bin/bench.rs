@@ -14,6 +14,7 @@ use e2e::mosquitto::Mosquitto;
 use e2e::patience::{now, pause};
 use e2e::places;
 use e2e::pty::Port;
+use e2e::subscriber::Subscriber;
 use e2e::talker::Talker;
 use serde_json::Value;
 
@@ -26,6 +27,9 @@ const DRAIN_LIMIT: Duration = Duration::from_mins(3);
 /// After so long a fresh agent has done what it does once.
 const SETTLE: Duration = Duration::from_secs(10);
 const IDLE_MIB_MAX: f64 = 14.0;
+
+const ALARMS: usize = 20;
+const ALARM_MS_MAX: f64 = 200.0;
 
 const BINARY_MIB_MAX: f64 = 16.0;
 
@@ -40,6 +44,7 @@ fn main() -> io::Result<()> {
     binary_size()?;
     start_to_durable()?;
     idle_memory()?;
+    alarms()?;
     throughput()
 }
 
@@ -102,6 +107,35 @@ fn idle_memory() -> io::Result<()> {
     pause(SETTLE);
     print("idle memory (RSS)", "MiB", memory_mib(&agent, "VmRSS")?, IDLE_MIB_MAX, false);
     println!("{:<42} {:>9.1} MiB", "  of it its own, not the binary's pages", memory_mib(&agent, "RssAnon")?);
+    agent.terminate();
+    Ok(())
+}
+
+/// From the last byte on the wire to the line that a subscriber writes down, broker and subscriber included.
+fn alarms() -> io::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let broker = Mosquitto::started(&dir.path().join("broker"));
+    let subscriber = Subscriber::start(&broker, "farm/+/+/alarm", &dir.path().join("heard"));
+    let port = Port::plugged(&dir.path().join("port"));
+    let watched = agent::counter("do-4", port.path()).trim_end().to_owned() + "\nalarm = { below = 4.0 }\n\n";
+    let config = agent::preamble(dir.path(), "1s") + &watched + &agent::mqtt_sink("cloud", &broker.url());
+    let mut agent = Agent::started(dir.path(), &config);
+    pin(&agent)?;
+    agent.wait_open(&port, "do-4");
+    let mut times = Vec::new();
+    for count in 1..=ALARMS {
+        // Longer than a batch and a commit: the line is idle when the oxygen falls, and when it is back.
+        pause(Duration::from_millis(1_100));
+        let begin = now();
+        port.send(if count % 2 == 1 { b"n,3.5\r\n" } else { b"n,5.5\r\n" }, DRAIN_LIMIT);
+        while subscriber.messages().len() < count {
+            assert!(begin.elapsed() < DRAIN_LIMIT, "no alarm\n{}", agent.log_tail());
+        }
+        times.push(begin.elapsed().as_secs_f64() * 1000.0);
+    }
+    times.sort_by(f64::total_cmp);
+    print("alarm, wire to subscriber, median", "ms", times[ALARMS / 2], ALARM_MS_MAX, false);
+    print("alarm, wire to subscriber, worst", "ms", times[ALARMS - 1], ALARM_MS_MAX, false);
     agent.terminate();
     Ok(())
 }
