@@ -32,7 +32,7 @@ pub use layers::{Layers, load};
 pub use port::{PortName, UsbName};
 pub use problem::{ConfigError, Located};
 pub use profile::{PROFILE, Simulated, simulated};
-pub use sink::{BatchConfig, LakeConfig, MqttConfig, SinkConfig, SinkKind};
+pub use sink::{BatchConfig, LakeConfig, MqttConfig, MqttProfile, SinkConfig, SinkKind, SpendingConfig};
 
 use node::Node;
 use section::{Problems, Section};
