@@ -17,6 +17,7 @@ pub mod talker;
 pub mod mosquitto;
 pub mod seaweed;
 pub mod subscriber;
+pub mod wire;
 
 pub mod lake;
 pub mod row;

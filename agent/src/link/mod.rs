@@ -34,6 +34,10 @@ const TAKEN_OVER_WAITS: (Duration, Duration) = (Duration::from_secs(300), Durati
 /// A connection that held for so long was a good one: the next wait starts small again.
 const STABLE_AFTER: Duration = Duration::from_secs(30);
 
+/// Brokers older than MQTT 5's reasons just hang up on the one of two clients with one id that came first. After so many
+/// times that is worth a word.
+const HUNG_UP_MAX: u32 = 3;
+
 /// The shortest keepalive; IoT Core takes no less.
 const KEEPALIVE_LEAST: Duration = Duration::from_secs(30);
 
@@ -179,6 +183,7 @@ async fn keep_connected(
         (waits(RECONNECT_WAITS), waits(UNHEARD_WAITS), waits(TAKEN_OVER_WAITS));
     let mut is_said = false;
     let mut keepalive = config.keepalive;
+    let mut hung_up = 0;
     loop {
         let mut connected_at: Option<tokio::time::Instant> = None;
         let end = match Session::open(&config, &presence, keepalive) {
@@ -204,11 +209,18 @@ async fn keep_connected(
         if held >= STABLE_AFTER {
             broken.reset();
         }
+        hung_up = if matches!(end, End::HungUp(_)) && held < STABLE_AFTER { hung_up + 1 } else { 0 };
         keepalive = adapted(keepalive, config.keepalive, &end, held);
         let (reason, wait) = match end {
             End::Stopping => return,
             End::Unheard(reason) => (reason, unheard.next_wait()),
-            End::Broken(reason) | End::Silent(reason) | End::Disliked(reason) => (reason, broken.next_wait()),
+            End::HungUp(reason) if hung_up >= HUNG_UP_MAX => {
+                let id = &presence.client_id;
+                (format!("{reason}, again and again: does another client connect as \"{id}\"?"), broken.next_wait())
+            }
+            End::HungUp(reason) | End::Broken(reason) | End::Silent(reason) | End::Disliked(reason) => {
+                (reason, broken.next_wait())
+            }
             End::TakenOver => {
                 (presence.on_taken_over)();
                 let id = &presence.client_id;

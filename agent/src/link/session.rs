@@ -14,7 +14,7 @@ use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v5::{DisconnectReasonCode, LastWill, Packet, PubAckReason, PublishProperties};
 use rumqttc::{
     AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, Outgoing, PublishNotice, PublishNoticeError,
-    PublishOptions, SessionMode, TlsConfiguration, TopicAliasPolicy, Transport,
+    PublishOptions, SessionMode, StateError, TlsConfiguration, TopicAliasPolicy, Transport,
 };
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -94,8 +94,10 @@ pub enum End {
     Stopping,
     /// Nobody heard us: no route, no name, no answer. Trying again soon troubles no one.
     Unheard(String),
-    /// The far side refused us, or what was a connection broke.
+    /// The far side refused us, or said why it closed the connection.
     Broken(String),
+    /// What was a connection ended without a reason.
+    HungUp(String),
     /// The broker closed it because of something that we had sent.
     Disliked(String),
     /// It was dead and did not say so.
@@ -275,23 +277,24 @@ impl Session {
                         on_connected().send_replace(Some(pipe));
                     }
                 }
-                Ok(Event::Incoming(Packet::Disconnect(goodbye))) => {
-                    return match goodbye.reason_code {
-                        DisconnectReasonCode::SessionTakenOver => End::TakenOver,
-                        // Known before the publishers are told that the connection is gone.
-                        reason if is_dislike(reason) => {
-                            End::Disliked(verdict.get_or_init(|| format!("{reason:?}")).clone())
-                        }
-                        reason => End::Broken(format!("the broker closed the connection: {reason:?}")),
-                    };
-                }
                 Ok(Event::Incoming(packet)) => {
                     unanswered.heard(matches!(packet, Packet::PubAck(_) | Packet::PingResp));
                 }
                 Ok(Event::Outgoing(Outgoing::Publish(_) | Outgoing::PingReq)) => unanswered.sent(),
                 Ok(Event::Outgoing(_) | Event::Auth(_)) => {}
                 Err(error) if on_connected.is_some() && is_unheard(&error) => return End::Unheard(chain(&error)),
-                Err(error) => return End::Broken(chain(&error)),
+                Err(error) => {
+                    return match goodbye_in(&error) {
+                        None if on_connected.is_none() => End::HungUp(chain(&error)),
+                        None => End::Broken(chain(&error)),
+                        Some(DisconnectReasonCode::SessionTakenOver) => End::TakenOver,
+                        // Known before the publishers are told that the connection is gone.
+                        Some(reason) if is_dislike(reason) => {
+                            End::Disliked(verdict.get_or_init(|| format!("{reason:?}")).clone())
+                        }
+                        Some(reason) => End::Broken(format!("the broker closed the connection: {reason:?}")),
+                    };
+                }
             }
         }
     }
@@ -315,6 +318,14 @@ impl Session {
         if tokio::time::timeout(GOODBYE_TIMEOUT, ended).await.is_err() {
             debug!("no time for a goodbye");
         }
+    }
+}
+
+/// The reason of the DISCONNECT that the broker sent.
+fn goodbye_in(error: &ConnectionError) -> Option<DisconnectReasonCode> {
+    match error {
+        ConnectionError::MqttState(StateError::ServerDisconnect { reason_code, .. }) => Some(*reason_code),
+        _ => None,
     }
 }
 

@@ -50,6 +50,9 @@ const DISK_WAIT: Duration = Duration::from_secs(1);
 /// Room in the store of sealed batches for the frame, the directory and a batch whose removal waits.
 const SEALED_SLACK_BYTES: u64 = 64 << 10;
 
+/// Connections on which nothing arrives, in a row, before one batch is suspected of that.
+const BARREN_MAX: u32 = 3;
+
 type UnderWay = FuturesUnordered<Pin<Box<dyn Future<Output = Outcome> + Send>>>;
 
 /// What a runner works with; the same for every kind of sink.
@@ -144,6 +147,11 @@ pub struct Runner<S> {
     /// Positions of batches one of which the far side closed the connection for, and how often the one that goes alone was.
     suspects: RangeSet,
     refusals: u32,
+    /// What goes when there is nothing else to send.
+    shunned: RangeSet,
+    /// Connections in a row on which nothing arrived, and whether something has on this one.
+    barren: u32,
+    has_arrived: bool,
     is_moved: bool,
     /// What the local disk last refused.
     disk_trouble: Option<String>,
@@ -197,6 +205,9 @@ impl<S: Sink> Runner<S> {
             is_newest_due: false,
             suspects: RangeSet::new(),
             refusals: 0,
+            shunned: RangeSet::new(),
+            barren: 0,
+            has_arrived: false,
             is_moved: false,
             disk_trouble: None,
             spent: Vec::new(),
@@ -413,13 +424,12 @@ impl<S: Sink> Runner<S> {
         self.flow.done(batch.bytes.len(), matches!(end, End::Arrived), Instant::now());
         match end {
             End::Arrived => {
+                self.has_arrived = true;
                 self.acquit(batch.range);
                 self.confirm(batch.range, batch.range.len())
             }
-            // The hole is found again once there is a connection; what goes first is decided then.
             End::Away => {
-                self.claimed.remove(batch.range);
-                self.with.health.state.set(SinkState::Retrying);
+                self.send_back(batch.range);
                 Ok(())
             }
             End::Disliked(reason) => self.suspect(&batch, &reason),
@@ -428,6 +438,27 @@ impl<S: Sink> Runner<S> {
                 self.set_aside(range, Some(&batch), &reason);
                 self.confirm(range, 0)
             }
+        }
+    }
+
+    /// The hole is found again once there is a connection; what goes first is decided then.
+    ///
+    /// Where connection after connection ends and nothing has arrived, one of those under way may be why, without the far
+    /// side's word for it: each goes alone then, and the one that it happens to again goes last, for ever if need be.
+    fn send_back(&mut self, range: SeqRange) {
+        self.claimed.remove(range);
+        self.with.health.state.set(SinkState::Retrying);
+        if !self.has_arrived && self.barren >= BARREN_MAX {
+            if self.suspects.missing(range).is_empty() {
+                self.shunned.insert(range);
+                self.suspects.remove(range);
+            } else {
+                self.suspects.insert(range);
+            }
+        }
+        if self.under_way.is_empty() {
+            self.barren = if self.has_arrived { 0 } else { self.barren + 1 };
+            self.has_arrived = false;
         }
     }
 

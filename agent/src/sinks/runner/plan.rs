@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use journal::{JournalError, Reader};
-use model::{Clock as Trust, GapReason, Numbered, Seq, SeqRange};
+use model::{Clock as Trust, GapReason, Numbered, RangeSet, Seq, SeqRange};
 
 use super::Runner;
 use crate::clock::Clock;
@@ -78,7 +78,7 @@ impl<S: Sink> Runner<S> {
         }
         let tail = self.with.reader.tail();
         self.skip_dropped(SeqRange::new(self.cursor.low_water(), tail));
-        let mut holes = self.claimed.missing(SeqRange::new(tail, head));
+        let mut holes = self.holes(SeqRange::new(tail, head));
         if holes.is_empty() {
             self.with.health.oldest_waiting_at.store(0, Ordering::Relaxed);
             self.with.health.is_held.store(false, Ordering::Relaxed);
@@ -106,6 +106,24 @@ impl<S: Sink> Runner<S> {
             next if backlog.is_none() => Ok(next),
             _ => Ok(old),
         }
+    }
+
+    /// What is neither confirmed nor under way; what is shunned only where that is all.
+    fn holes(&mut self, within: SeqRange) -> Vec<SeqRange> {
+        let all = self.claimed.missing(within);
+        if self.shunned.is_empty() {
+            return all;
+        }
+        let holes: Vec<_> = all.iter().flat_map(|hole| self.shunned.missing(*hole)).collect();
+        if holes.is_empty() && self.under_way.is_empty() {
+            // Each once more, alone.
+            for range in self.shunned.ranges() {
+                self.suspects.insert(*range);
+            }
+            self.shunned = RangeSet::new();
+            return all;
+        }
+        holes
     }
 
     /// Where there is much to catch up with, the newest few go first, and what follows them is live.
