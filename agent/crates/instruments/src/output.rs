@@ -6,6 +6,7 @@ use model::{Stamp, Timestamp};
 
 use crate::field::Standing;
 use crate::limits::{RAW_BYTES_MAX, REFUSED_KEPT_MAX};
+use crate::note::Note;
 use crate::refusal::Refusal;
 
 /// What came out of the bytes since the last [`Output::clear`].
@@ -17,6 +18,8 @@ pub struct Output {
     pub refused: Vec<Refused>,
     /// How many of what.
     pub counts: Counts,
+    /// What became of each frame, of a protocol that is watched ([`crate::bind_watched()`]); else none.
+    pub notes: Vec<Note>,
 }
 
 /// How many frames became what. `frames` = with data + `ignored` + `refused`.
@@ -77,6 +80,7 @@ impl Output {
         self.samples.clear();
         self.refused.clear();
         self.counts = Counts::default();
+        self.notes.clear();
     }
 
     pub(crate) fn refuse(&mut self, at: Stamp, why: Refusal, frame: &[u8], len: usize) {
