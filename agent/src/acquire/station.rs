@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use instruments::{Output, Protocol, Refused, Sample, SampleValue, Standing, Step};
+use instruments::{Output, Protocol, Refused, Sample, SampleValue, SpecError, Standing, Step};
 use model::{Event, EventKind, Quality, Reading, Record, Stamp, Value};
 use tracing::warn;
 
@@ -41,6 +41,17 @@ impl Station {
             next_rejected_event_ms: 0,
             refused_since_event: 0,
         }
+    }
+
+    /// The same, with a note of what became of each frame: for a trial.
+    pub fn watched(config: InstrumentConfig, health: Arc<InstrumentHealth>) -> Result<Self, SpecError> {
+        let protocol = instruments::bind_watched(&config.protocol, &config.fields())?;
+        Ok(Self { protocol, ..Self::new(config, health) })
+    }
+
+    /// What the last bytes came to, but for the samples, which are readings by now.
+    pub fn output(&self) -> &Output {
+        &self.output
     }
 
     /// The instrument's health.

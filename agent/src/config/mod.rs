@@ -31,8 +31,10 @@ pub use journal::{JournalConfig, SinkBytes};
 pub use layers::{Layers, load};
 pub use port::{PortName, UsbName};
 pub use problem::{ConfigError, Located};
-pub use profile::{PROFILE, Simulated, simulated};
+pub use profile::{About, PROFILE, Simulated, nearest_profile, shipped_profiles, simulated, trial_bus};
 pub use sink::{BatchConfig, LakeConfig, MqttConfig, SinkConfig, SinkKind};
+
+pub use section::nearest;
 
 use node::Node;
 use section::{Problems, Section};

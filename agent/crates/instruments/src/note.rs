@@ -67,6 +67,8 @@ pub enum Ignored {
     NothingWanted,
     /// It answers a step, and is no data there.
     Answer,
+    /// It was said while the instrument was being set up, which is no measurement.
+    SetUp,
     /// Nothing was asked.
     NotAsked,
     /// The instrument says that it has restarted.
@@ -176,8 +178,8 @@ fn place(field: &str) -> Option<(usize, usize)> {
     Some((offset.parse().ok()?, bits / 8))
 }
 
-/// `7B 54`.
+/// `7b 54`.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02X}")).collect();
+    let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     digits.join(" ")
 }

@@ -89,6 +89,8 @@ impl Reader {
         if !self.ignore.is_empty() && self.ignore.is_match(bytes) {
             out.counts.ignored += 1;
             if let Some(seen) = seen {
+                // Noise needs no checksum.
+                let seen = Seen { checked: Checked::NotReached, ..seen };
                 out.notes.push(seen.note(End::Ignored(Ignored::Pattern)));
             }
             return is_whole;

@@ -107,6 +107,6 @@ impl Ear {
 }
 
 /// A frame followed by its checksum, low byte first, has the checksum 0.
-fn is_whole(frame: &[u8]) -> bool {
+pub(super) fn is_whole(frame: &[u8]) -> bool {
     crc16(MODBUS, frame) == 0
 }

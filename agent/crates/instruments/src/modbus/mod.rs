@@ -11,12 +11,14 @@
 //! 5. The silence of 3.5 characters before a request is the bus's to keep: it knows the line.
 
 mod frame;
+mod overheard;
 mod plan;
 mod spec;
 mod value;
 
 use model::Stamp;
 
+pub use overheard::{Overheard, OverheardKind, overheard};
 pub use spec::{Format, GoodRegister, ModbusSpec, Order, RegisterSpec, Table};
 
 use crate::field::{Field, FieldSpec, Wanted};

@@ -236,7 +236,7 @@ impl Talk {
             self.reader.take(framed, out);
             says_nothing = out.counts.ignored > ignored;
         } else {
-            self.reader.pass_over(&framed, Ignored::Answer, out);
+            self.reader.pass_over(&framed, if is_answer { Ignored::Answer } else { Ignored::SetUp }, out);
         }
         let waits_on = says_nothing && takes_any;
         if is_answer && !waits_on {

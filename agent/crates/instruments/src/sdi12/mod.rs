@@ -137,6 +137,13 @@ impl Sdi12 {
         self
     }
 
+    /// A line that is neither data nor error.
+    fn pass_over(&self, at: Stamp, line: &[u8], why: Ignored, out: &mut Output) {
+        out.counts.frames += 1;
+        out.counts.ignored += 1;
+        self.note(at, line, End::Ignored(why), out);
+    }
+
     fn note(&self, at: Stamp, line: &[u8], end: End, out: &mut Output) {
         if self.is_watched {
             let checked = match &end {
@@ -274,30 +281,29 @@ impl Sdi12 {
             State::Measuring { .. } | State::Promised { .. }
                 if line == [self.address] && self.command.kind == Kind::Measure =>
             {
-                self.note(first, &line, End::Ignored(Ignored::Part), out);
+                self.pass_over(first, &line, Ignored::Part, out);
                 self.state = State::Due { question: Question::Data(0), tries: 0 };
             }
-            _ => self.note(first, &line, End::Ignored(Ignored::NoAnswer), out),
+            _ => self.pass_over(first, &line, Ignored::NoAnswer, out),
         }
     }
 
     fn take(&mut self, question: Question, line: &[u8], at: Stamp, out: &mut Output) {
         if question == Question::Start && self.command.kind != Kind::Continuous {
             let Some(promise) = answer::promise(&line[1..]) else {
-                self.note(at, line, End::Ignored(Ignored::NoAnswer), out);
+                self.pass_over(at, line, Ignored::NoAnswer, out);
                 return;
             };
             self.owed.answered(question);
-            out.counts.frames += 1;
             self.promised = promise.values;
             if promise.values == 0 {
+                out.counts.frames += 1;
                 self.note(at, line, End::Refused(Refusal::Denied), out);
                 out.refuse(at, Refusal::Denied, line, line.len());
                 self.state = State::Over(Turn::Refused);
                 return;
             }
-            out.counts.ignored += 1;
-            self.note(at, line, End::Ignored(Ignored::Part), out);
+            self.pass_over(at, line, Ignored::Part, out);
             self.state = State::Promised { seconds: promise.seconds };
             return;
         }
@@ -305,7 +311,7 @@ impl Sdi12 {
         match body {
             Ok(body) => match answer::values(&body[1..]) {
                 // No answer to this: to a command that was given up.
-                None => self.note(at, line, End::Ignored(Ignored::NoAnswer), out),
+                None => self.pass_over(at, line, Ignored::NoAnswer, out),
                 Some(values) => {
                     let values: Vec<Vec<u8>> = values.into_iter().map(<[u8]>::to_vec).collect();
                     self.take_values(question, values, line, at, out);
