@@ -155,6 +155,39 @@ fn every_profile_of_an_instrument_that_is_asked_holds_its_example_dialogue() {
     assert!(count >= 20, "{count}");
 }
 
+/// Who looks changes nothing: a watched protocol takes the same, and has a note for each frame.
+#[test]
+fn a_protocol_that_is_watched_says_the_same() {
+    for profile in ALL.iter().filter(|profile| about(profile).contains_key("simulate")) {
+        let simulation = simulated(profile.name, Path::new("/nonexistent")).expect("a profile can be simulated");
+        let simulation = Simulation::parse(&simulation.simulation, 7).expect("a simulation");
+        let config = configured(profile.name);
+        let watched = instruments::bind_watched(&config.protocol, &config.fields()).expect("checked just now");
+        let heard = |mut protocol: Box<dyn Protocol>| {
+            let mut out = Output::default();
+            for number in 0..50 {
+                let mut line = simulation.line(number);
+                // Some are damaged.
+                if number % 7 == 3 {
+                    line[2] ^= 0x55;
+                }
+                protocol.receive(&line, at(0), &mut out);
+            }
+            out
+        };
+        let (seen, unseen) = (heard(watched), heard(bound(&config)));
+        assert_eq!((&seen.samples, seen.counts), (&unseen.samples, unseen.counts), "{}", profile.name);
+        assert!(unseen.notes.is_empty(), "{}", profile.name);
+        assert_eq!(seen.notes.len().to_string(), seen.counts.frames.to_string(), "{}", profile.name);
+        let taken = |note: &instruments::Note| match &note.end {
+            instruments::End::Taken { samples, .. } => samples.clone(),
+            _ => Vec::new(),
+        };
+        let noted: Vec<_> = seen.notes.iter().flat_map(taken).collect();
+        assert_eq!(noted, seen.samples, "{}", profile.name);
+    }
+}
+
 #[test]
 fn what_a_profiles_simulator_says_its_decoder_takes() {
     for profile in ALL.iter().filter(|profile| about(profile).contains_key("simulate")) {

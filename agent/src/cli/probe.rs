@@ -45,7 +45,7 @@ pub struct Args {
     /// Another port than the configured one
     #[arg(long, value_name = "P")]
     port: Option<String>,
-    /// How long to listen
+    /// How long to listen or ask at most, in seconds
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
 }
