@@ -15,10 +15,10 @@ use crate::clock::Clock;
 use crate::config::{Config, SinkConfig, SinkKind};
 use crate::control::server::{self, Answers};
 use crate::link::{self, Presence};
-use crate::record::{self, Inbox};
+use crate::record::{self, Alarm, Inbox, Opened};
 use crate::sinks::file::Folder;
 use crate::sinks::lake::{LakeSink, Place};
-use crate::sinks::mqtt::MqttSink;
+use crate::sinks::mqtt::{MqttSink, alarms};
 use crate::sinks::runner::{self, Surroundings};
 use crate::sinks::s3::Bucket;
 use crate::supervise::Tasks;
@@ -71,9 +71,10 @@ impl Agent {
         let started_ms = clock.mono_ms();
         let health = Arc::new(health_of(config));
         let reserved = config.journal.reserved_bytes(config.sinks.len());
-        let (writer, inbox, reader, head) =
+        let Opened { writer, inbox, reader, head, alarms } =
             record::open(&config.journal, (reserved, Some(probe())), &clock, &health.journal, health.sinks.clone())?;
-        let parts = Parts { config, clock: &clock, reader: &reader, health: &health, inbox: &inbox, head: &head };
+        let parts =
+            Parts { config, clock: &clock, reader: &reader, health: &health, inbox: &inbox, head: &head, alarms };
         // Sinks first: their cursors say what retention may take, and the writer asks for that at once.
         let mut links = Tasks::new();
         let mut sinks = Tasks::new();
@@ -170,6 +171,7 @@ struct Parts<'a> {
     health: &'a Health,
     inbox: &'a Inbox,
     head: &'a tokio::sync::watch::Receiver<model::Seq>,
+    alarms: tokio::sync::broadcast::Sender<Alarm>,
 }
 
 impl Parts<'_> {
@@ -227,6 +229,11 @@ impl Parts<'_> {
                 links.spawn(format!("link:{}", sink.id), task);
                 // What is on its way to a broker that answers may go at the end; objects would only get small.
                 with.flushes_at_end = true;
+                let (reader, device) = (self.reader.clone(), config.device.clone());
+                let (ahead, heard) = (link::beside(&mqtt.topic, "alarm"), self.alarms.subscribe());
+                let epoch = move || reader.epoch();
+                let alarms = alarms::run(link.clone(), ahead, device, epoch, heard, stop.clone());
+                sinks.spawn(format!("alarms:{}", sink.id), alarms);
                 let topic = mqtt.topic.clone();
                 let make = move |epoch: &Epoch| {
                     let device = config.device.clone();

@@ -13,7 +13,7 @@ use model::{
 };
 use tidegate::clock::Clock;
 use tidegate::config::JournalConfig;
-use tidegate::record::{self, Inbox};
+use tidegate::record::{self, Inbox, Opened};
 use tidegate::sinks::runner::{Runner, Surroundings};
 use tidegate::sinks::{Batch, BatchLimits, DeliverError, Sink};
 use tidegate::supervise::Tasks;
@@ -93,7 +93,7 @@ impl House {
         let health = Arc::new(JournalHealth::default());
         // A sink that has confirmed nothing keeps retention away.
         let idle = Arc::new(SinkHealth::new(SinkId::try_new("idle").expect("a name"), "double"));
-        let (writer, inbox, reader, head) =
+        let Opened { writer, inbox, reader, head, .. } =
             record::open(&config, (0, None), &clock, &health, vec![idle]).expect("an empty folder");
         std::thread::spawn(move || writer.run().expect("the temporary disk is fine"));
         Self { folder, clock, reader, head, inbox, tasks: Tasks::new() }

@@ -25,3 +25,4 @@ pub mod captures;
 pub mod oracle;
 
 pub mod agent;
+pub mod measure;

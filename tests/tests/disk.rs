@@ -13,8 +13,11 @@ use std::time::Duration;
 
 use e2e::agent::{self, Agent, exit, item};
 use e2e::lake::Lake;
+use e2e::mosquitto::Mosquitto;
+use e2e::patience::wait_for;
 use e2e::pty::Port;
 use e2e::row::{self, Row};
+use e2e::subscriber::Subscriber;
 use e2e::talker::Talker;
 use serde_json::Value;
 
@@ -232,5 +235,38 @@ fn a_start_without_a_usable_disk_takes_readings_and_delivers_them_once_it_is_rep
         let status = agent.status().expect("holds in the story");
         assert!(status["epoch"].as_str().is_some_and(|epoch| !epoch.is_empty()));
         assert_all_delivered(dir, agent, talker);
+    });
+}
+
+#[test]
+fn an_alarm_does_not_wait_for_a_full_disk_and_gets_its_number_when_there_is_room() {
+    with_own_mounts("an_alarm_does_not_wait_for_a_full_disk_and_gets_its_number_when_there_is_room", |dir| {
+        let card = Card::new(dir);
+        let port = Port::plugged(&dir.join("port"));
+        let broker = Mosquitto::started(&dir.join("broker"));
+        let subscriber = Subscriber::start(&broker, "farm/#", &dir.join("heard"));
+        let config = config(dir, &card, &port).replace("unit = \"1\"", "unit = \"1\"\nalarm = { below = 0.0 }");
+        let mut agent = Agent::started(dir, &(config + &agent::mqtt_sink("cloud", &broker.url())));
+        agent.wait_open(&port, "counter");
+        let filler = card.fill();
+        port.send(b"n,1\r\n", LIMIT);
+        agent.wait_until("the journal to be degraded", LIMIT, |status| status["journal"]["state"] == "degraded");
+        port.send(b"n,-1\r\n", LIMIT);
+        let heard = |topic: &'static str| {
+            let messages = subscriber.messages().into_iter().filter(move |message| message.topic.ends_with(topic));
+            messages.flat_map(|message| message.payload["events"].as_array().cloned().unwrap_or_default())
+        };
+        let alarm = wait_for("the alarm", LIMIT, || agent.log_tail(), || heard("/alarm").next());
+        assert_eq!((&alarm["value"], &alarm["seq"]), (&Value::from(-1.0), &Value::Null), "it has no number yet");
+        fs::remove_file(filler).expect("holds in the story");
+        let mut numbered = wait_for(
+            "the same among the readings",
+            LIMIT,
+            || agent.log_tail(),
+            || heard("/readings").find(|event| event["event"] == "alarm"),
+        );
+        let seq = numbered.as_object_mut().and_then(|event| event.remove("seq"));
+        assert!(seq.is_some_and(|seq| seq.is_u64()) && numbered == alarm, "{numbered} after {alarm}");
+        agent.terminate();
     });
 }

@@ -248,3 +248,25 @@ fn an_orderly_end_waits_for_nobody() {
     agent.end_with(Signal::INT);
     drop(talker.stop());
 }
+
+#[test]
+fn a_wrong_profile_is_said_in_those_words_with_the_rate_and_the_last_frame() {
+    let dir = tempfile::tempdir().unwrap();
+    let port = Port::plugged(&dir.path().join("port"));
+    let config = agent::preamble(dir.path(), "200ms")
+        + &format!("[bus.line]\nport = \"{}\"\nbaud = 9600\n\n", port.path().display())
+        + "[instrument.optode]\nbus = \"line\"\nprofile = \"aanderaa-optode-4831\"\n";
+    let agent = Agent::started(dir.path(), &config);
+    agent.wait_open(&port, "optode");
+    port.send(b"$SDDBT,7.7,f,2.3,M,1.3,F*05\r\n$SDDBT,7.9,f,2.4,M,1.3,F*0C\r\n", LIMIT);
+    let status = agent.wait_until("both to be refused", LIMIT, |status| {
+        item(status, "instruments", "optode")["frames_refused_total"] == 2
+    });
+    let optode = item(&status, "instruments", "optode");
+    assert_eq!((&optode["state"], &optode["frames_refused_per_min"]), (&"garbled".into(), &2.into()));
+    let expected = "2453444442542c372e392c662c322e342c4d2c312e332c462a3043"; // $SDDBT,7.9,f,2.4,M,1.3,F*0C
+    assert_eq!(optode["last_refused_frame"], expected);
+    let screen = agent::stdout(&agent.cli(&["status"]));
+    assert!(screen.contains("none of them decodes: a wrong profile"), "{screen}");
+    assert!(screen.contains("2 frames refused in the last minute, the last: 24534444"), "{screen}");
+}

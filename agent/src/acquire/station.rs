@@ -15,6 +15,9 @@ use crate::telemetry::health::{InstrumentHealth, LastValue};
 /// At most one `frame-rejected` event an instrument in this time: a wrong baud rate must not fill the journal.
 const REJECTED_EVENT_EVERY_MS: u64 = 60_000;
 
+/// Of a refused frame, so much is shown in `status`: what tells one protocol from another, on one line of a screen.
+const SHOWN_BYTES_MAX: usize = 32;
+
 /// An instrument being listened to.
 pub struct Station {
     config: InstrumentConfig,
@@ -138,6 +141,7 @@ impl Station {
         }
         self.health.frames_refused_total.fetch_add(count, Ordering::Relaxed);
         self.refused_since_event += count;
+        self.count_refused(count, at.mono_ms);
         let Some(refused) = self.output.refused.first() else { return };
         self.health.last_error.set(Some(format!("frame refused: {}", refused.why)));
         if at.mono_ms < self.next_rejected_event_ms {
@@ -147,6 +151,14 @@ impl Station {
         records.push(Record::Event(self.rejected_event(refused)));
         self.next_rejected_event_ms = at.mono_ms + REJECTED_EVENT_EVERY_MS;
         self.refused_since_event = 0;
+    }
+
+    fn count_refused(&self, count: u64, mono_ms: u64) {
+        let mut refused = self.health.frames_refused.lock();
+        refused.count(count, mono_ms);
+        if let Some(last) = self.output.refused.last() {
+            refused.last_hex = Some(hex(&last.frame[..last.frame.len().min(SHOWN_BYTES_MAX)]));
+        }
     }
 
     fn rejected_event(&self, refused: &Refused) -> Event {

@@ -48,6 +48,8 @@ pub enum Sight {
         /// Its values, as they are judged.
         values: Vec<Judged>,
     },
+    /// A reading that no frame said: reckoned from others.
+    Derived(Reading),
     /// An alarm, or the end of one.
     Alarm(Event),
     /// A turn of an instrument that is asked is over.
@@ -210,16 +212,19 @@ impl Trial {
                 Record::Event(_) => {}
             }
         }
-        let mut readings = readings.into_iter().peekable();
         for note in notes {
             self.tell(note, &mut readings);
+        }
+        // What is left was reckoned from others, not said.
+        for reading in readings {
+            (self.see)(Sight::Derived(reading));
         }
         for event in alarms {
             (self.see)(Sight::Alarm(event));
         }
     }
 
-    fn tell(&mut self, note: Note, readings: &mut std::iter::Peekable<impl Iterator<Item = Reading>>) {
+    fn tell(&mut self, note: Note, readings: &mut Vec<Reading>) {
         let end = self.heard.len();
         let from = match self.station.config().protocol.mechanics {
             // What is stamped there is the first byte since the request, which may be a stray one.
@@ -237,8 +242,8 @@ impl Trial {
         let quantities = &self.station.config().quantities;
         let judged = |sample: Sample| {
             let series = &quantities[sample.field].series;
-            let reading = readings.next_if(|reading| Arc::ptr_eq(&reading.series, series));
-            Judged { sample, reading }
+            let index = readings.iter().position(|reading| Arc::ptr_eq(&reading.series, series));
+            Judged { sample, reading: index.map(|index| readings.remove(index)) }
         };
         let values = samples.into_iter().map(judged).collect();
         (self.see)(Sight::Frame { from, note, values });

@@ -20,6 +20,7 @@ fn seen(profile: &str, bytes: &[u8]) -> (Vec<String>, Totals) {
             Sight::Break => "break".to_owned(),
             Sight::Skipped { from, bytes } => format!("{from} skipped {}", bytes.escape_ascii()),
             Sight::Unfinished { from, bytes } => format!("{from} left {}", bytes.escape_ascii()),
+            Sight::Derived(reading) => format!("derived {}", reading.series.quantity),
             Sight::Alarm(event) => event.kind.as_str().to_owned(),
             Sight::Turn(turn) => format!("{turn:?}"),
             Sight::Frame { from, note, values } => match note.end {

@@ -93,7 +93,10 @@ fn write_instrument(text: &mut String, instrument: &InstrumentStatus, is_coloure
         ago(instrument.last_reading_at, now),
     );
     if instrument.state == "garbled" {
-        line.push_str("\n           bytes come and none of them decodes: wrong baud rate or profile?");
+        let garbled = "\n           bytes come and none of them decodes: a wrong profile, or a wrong baud rate?";
+        let rate = format!("\n           {} frames refused in the last minute", instrument.frames_refused_per_min);
+        let last = instrument.last_refused_frame.as_ref().map(|hex| format!(", the last: {hex}"));
+        line.extend([garbled, &rate, &last.unwrap_or_default()]);
     }
     if let Some(error) = &instrument.last_error {
         write!(line, "\n           {}", paint(error, Paint::Dim, is_coloured)).expect("a String takes any text");

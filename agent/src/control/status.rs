@@ -91,6 +91,12 @@ pub struct InstrumentStatus {
     pub readings_total: u64,
     /// Frames refused since the start.
     pub frames_refused_total: u64,
+    /// Frames refused in the last minute.
+    #[serde(default)]
+    pub frames_refused_per_min: u64,
+    /// The last of them, in hex.
+    #[serde(default)]
+    pub last_refused_frame: Option<String>,
     /// Polls that nothing answered, since the start.
     pub polls_failed_total: u64,
     /// Polls that were due and did not run, because the bus was still at the one before.
@@ -201,6 +207,7 @@ fn instrument_status(health: &InstrumentHealth, mono_ms: u64) -> InstrumentStatu
         };
         Some((name.clone(), ValueStatus { time: last.time, value, unit: unit.clone(), quality: last.quality }))
     });
+    let refused = health.frames_refused.get();
     InstrumentStatus {
         id: health.id.to_string(),
         bus: health.bus.to_string(),
@@ -208,6 +215,8 @@ fn instrument_status(health: &InstrumentHealth, mono_ms: u64) -> InstrumentStatu
         last_reading_at: at(health.last_reading_at.load(Ordering::Relaxed)),
         readings_total: health.readings_total.load(Ordering::Relaxed),
         frames_refused_total: health.frames_refused_total.load(Ordering::Relaxed),
+        frames_refused_per_min: refused.per_minute(mono_ms),
+        last_refused_frame: refused.last_hex,
         polls_failed_total: health.polls_failed_total.load(Ordering::Relaxed),
         polls_skipped_total: health.polls_skipped_total.load(Ordering::Relaxed),
         readings_overrun_total: health.readings_overrun_total.load(Ordering::Relaxed),

@@ -44,13 +44,16 @@ pub struct Presence {
     pub gone: Bytes,
 }
 
+/// The topic `word` that stands beside the readings'.
+pub fn beside(readings_topic: &str, word: &str) -> String {
+    let above = readings_topic.rsplit_once('/').map_or(readings_topic, |(above, _)| above);
+    format!("{above}/{word}")
+}
+
 impl Presence {
     /// The presence of a device whose readings go to `readings_topic`: `status` stands beside it.
     pub fn of(device: &DeviceConfig, readings_topic: &str, version: &str) -> Self {
-        let topic = match readings_topic.rsplit_once('/') {
-            Some((above, _)) => format!("{above}/status"),
-            None => format!("{readings_topic}/status"),
-        };
+        let topic = beside(readings_topic, "status");
         let birth = serde_json::json!({"state": "online", "device": device.id, "version": version});
         let gone = serde_json::json!({"state": "offline"});
         Self { client_id: device.id.to_string(), topic, birth: birth.to_string().into(), gone: gone.to_string().into() }
@@ -79,6 +82,14 @@ impl Link {
         match sent {
             Some(sent) => sent.confirmed().await,
             // The link has ended with the agent: nothing will be confirmed any more.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The same, ahead of everything that waits for its turn.
+    pub async fn publish_ahead(&self, topic: &str, payload: Bytes) -> Result<(), PublishError> {
+        match self.send(topic, payload).await {
+            Some(sent) => sent.confirmed().await,
             None => std::future::pending().await,
         }
     }

@@ -8,6 +8,7 @@
 //! instruments are not disturbed. A failed sync is never retried (the kernel has already forgotten the pages): this thread ends, the process ends
 //! with 74, and the next start recovers what the disk really holds.
 
+mod alarms;
 mod keeper;
 mod ring;
 
@@ -17,14 +18,16 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::time::Duration;
 
 use journal::{JournalError, Probe, Reader, Settings};
-use model::{Gap, Record, Seq};
-use tokio::sync::{oneshot, watch};
+use model::{Gap, Record, Seq, SeqRange};
+use tokio::sync::{broadcast, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::clock::{self, Clock};
 use crate::config::JournalConfig;
 use crate::telemetry::health::{JournalHealth, SinkHealth};
+pub use alarms::Alarm;
+use alarms::Alarms;
 use keeper::{Keeper, Kept};
 use ring::Ring;
 
@@ -117,6 +120,8 @@ pub struct Writer {
     rx: Receiver<Message>,
     waiting: Arc<AtomicUsize>,
     head: watch::Sender<Seq>,
+    reader: Reader,
+    alarms: Alarms,
     health: Arc<JournalHealth>,
     sinks: Vec<Arc<SinkHealth>>,
     /// When the oldest reading that is not durable arrived.
@@ -127,7 +132,21 @@ pub struct Writer {
     owed: Vec<Gap>,
 }
 
-/// Makes the writer, its way in, the reading side, and the durable head that it publishes.
+/// The journal as the house sees it.
+pub struct Opened {
+    /// To be run on a thread of its own.
+    pub writer: Writer,
+    /// The way in.
+    pub inbox: Inbox,
+    /// The reading side.
+    pub reader: Reader,
+    /// The durable head.
+    pub head: watch::Receiver<Seq>,
+    /// Where alarms are listened for.
+    pub alarms: broadcast::Sender<Alarm>,
+}
+
+/// Makes the writer and everything that leads to it or comes from it.
 ///
 /// A journal that can not be opened for want of its disk is waited for; other reasons are errors.
 pub fn open(
@@ -136,7 +155,7 @@ pub fn open(
     clock: &Clock,
     health: &Arc<JournalHealth>,
     sinks: Vec<Arc<SinkHealth>>,
-) -> Result<(Writer, Inbox, Reader, watch::Receiver<Seq>), JournalError> {
+) -> Result<Opened, JournalError> {
     let settings = Settings {
         max_bytes: config.max_bytes,
         reserved_bytes,
@@ -148,7 +167,9 @@ pub fn open(
     let (keeper, reader) = Keeper::open(settings, clock)?;
     health.trouble.set(keeper.trouble().map(str::to_owned));
     let (tx, rx) = sync_channel(WAITING_MESSAGES_MAX);
-    let (head_tx, head_rx) = watch::channel(reader.head());
+    let (head_tx, head) = watch::channel(reader.head());
+    let alarms = Alarms::default();
+    let heard_by = alarms.heard_by();
     let waiting = Arc::new(AtomicUsize::new(0));
     let inbox = Inbox { tx, waiting: waiting.clone(), health: health.clone() };
     let writer = Writer {
@@ -159,6 +180,8 @@ pub fn open(
         rx,
         waiting,
         head: head_tx,
+        reader: reader.clone(),
+        alarms,
         health: health.clone(),
         sinks,
         oldest_ms: None,
@@ -167,7 +190,7 @@ pub fn open(
         flushes: Vec::new(),
         owed: Vec::new(),
     };
-    Ok((writer, inbox, reader, head_rx))
+    Ok(Opened { writer, inbox, reader, head, alarms: heard_by })
 }
 
 impl Writer {
@@ -204,6 +227,7 @@ impl Writer {
                 let arrived = records.first().map(|record| record.stamp().mono_ms);
                 let arrived = arrived.unwrap_or_else(|| self.clock.mono_ms());
                 self.oldest_ms = Some(self.oldest_ms.map_or(arrived, |oldest| oldest.min(arrived)));
+                self.alarms.notice(&records);
                 let fallen = self.ring.push(records);
                 subtract(&self.health.at_risk, fallen);
                 self.health.dropped_total.fetch_add(fallen, Ordering::Relaxed);
@@ -245,21 +269,26 @@ impl Writer {
     fn is_due(&self) -> bool {
         let now = self.clock.mono_ms();
         if let Some(next_try) = self.keeper.next_try_ms() {
-            return now >= next_try || !self.flushes.is_empty();
+            return now >= next_try || !self.flushes.is_empty() || self.alarms.is_waiting();
         }
         let is_old = self.oldest_ms.is_some_and(|oldest| now >= self.due_ms(oldest));
         let is_much = self.ring.len() >= self.config.commit_readings || self.ring.is_half_full();
-        is_old || is_much || !self.flushes.is_empty() || !self.owed.is_empty()
+        is_old || is_much || !self.flushes.is_empty() || !self.owed.is_empty() || self.alarms.is_waiting()
     }
 
     fn commit(&mut self) -> Result<(), JournalError> {
         let is_idle = self.ring.len() == 0 && self.owed.is_empty() && self.keeper.waiting() == 0;
         if !is_idle || self.keeper.trouble().is_some() {
             let started_ms = self.clock.mono_ms();
+            let before = *self.head.borrow();
             let kept = self.keeper.commit(&mut self.ring, &mut self.owed)?;
             self.health.trouble.set(self.keeper.trouble().map(str::to_owned));
-            if let Some(kept) = kept {
-                self.publish(kept, started_ms);
+            match kept {
+                Some(kept) => {
+                    self.publish(kept, started_ms);
+                    self.alarms.written(&self.reader, SeqRange::new(before, kept.head));
+                }
+                None => self.alarms.unwritten(),
             }
         }
         if self.keeper.trouble().is_none() {

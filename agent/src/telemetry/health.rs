@@ -66,6 +66,39 @@ pub struct LastValue {
     pub quality: Quality,
 }
 
+/// Frames that were no reading: how many lately, and the last one.
+#[derive(Debug, Clone, Default)]
+pub struct RefusedFrames {
+    /// Of the minute under way and the one before.
+    counts: [u64; 2],
+    /// When the minute under way began, by the boot's clock.
+    began_ms: u64,
+    /// The last one, in hex.
+    pub last_hex: Option<String>,
+}
+
+const MINUTE_MS: u64 = 60_000;
+
+impl RefusedFrames {
+    /// Counts frames.
+    pub fn count(&mut self, frames: u64, mono_ms: u64) {
+        let minutes = mono_ms.saturating_sub(self.began_ms) / MINUTE_MS;
+        if minutes > 0 {
+            self.counts = [0, if minutes == 1 { self.counts[0] } else { 0 }];
+            self.began_ms += minutes * MINUTE_MS;
+        }
+        self.counts[0] += frames;
+    }
+
+    /// How many there were in the last minute: of the one before, the share that is not a minute ago yet.
+    pub fn per_minute(&self, mono_ms: u64) -> u64 {
+        let mut now = self.clone();
+        now.count(0, mono_ms);
+        let passed = mono_ms.saturating_sub(now.began_ms);
+        now.counts[0] + now.counts[1] * (MINUTE_MS - passed.min(MINUTE_MS)) / MINUTE_MS
+    }
+}
+
 /// Health of one instrument.
 #[derive(Debug)]
 pub struct InstrumentHealth {
@@ -81,6 +114,8 @@ pub struct InstrumentHealth {
     pub readings_total: AtomicU64,
     /// Frames that were no reading.
     pub frames_refused_total: AtomicU64,
+    /// More about them.
+    pub frames_refused: Shown<RefusedFrames>,
     /// Readings that found the journal's door full.
     pub readings_overrun_total: AtomicU64,
     /// Polls that nothing answered.
@@ -141,6 +176,7 @@ impl InstrumentHealth {
             port: Shown::new(PortState::Closed),
             readings_total: AtomicU64::new(0),
             frames_refused_total: AtomicU64::new(0),
+            frames_refused: Shown::default(),
             readings_overrun_total: AtomicU64::new(0),
             polls_failed_total: AtomicU64::new(0),
             polls_skipped_total: AtomicU64::new(0),
@@ -164,7 +200,8 @@ impl InstrumentHealth {
             return InstrumentState::Down;
         }
         if self.is_unanswering.load(Ordering::Relaxed) {
-            return InstrumentState::Silent;
+            let is_answered = self.frames_refused.lock().per_minute(mono_ms) > 0;
+            return if is_answered { InstrumentState::Garbled } else { InstrumentState::Silent };
         }
         let last = self.last_reading_mono_ms.load(Ordering::Relaxed);
         if last > 0 && mono_ms.saturating_sub(last) < self.silent_after_ms.load(Ordering::Relaxed) {
@@ -266,4 +303,20 @@ pub struct JournalHealth {
     pub trouble: Shown<Option<String>>,
     /// How long the last commit took.
     pub last_commit_ms: AtomicU64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refused_frames_are_counted_for_a_minute_and_then_forgotten() {
+        let mut refused = RefusedFrames::default();
+        refused.count(60, 30_000);
+        assert_eq!(refused.per_minute(30_000), 60);
+        refused.count(30, 90_000);
+        assert_eq!(refused.per_minute(90_000), 60, "half of the first minute's, and this one's");
+        assert_eq!(refused.per_minute(170_000), 5, "ten seconds of the second minute are left");
+        assert_eq!(refused.per_minute(400_000), 0);
+    }
 }

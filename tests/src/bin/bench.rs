@@ -6,14 +6,15 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use e2e::agent::{self, Agent, item};
+use e2e::measure::{cpu_seconds, float, memory_mib, mib, pin, print};
 use e2e::mosquitto::Mosquitto;
 use e2e::patience::{now, pause};
 use e2e::places;
 use e2e::pty::Port;
+use e2e::subscriber::Subscriber;
 use e2e::talker::Talker;
 use serde_json::Value;
 
@@ -27,35 +28,21 @@ const DRAIN_LIMIT: Duration = Duration::from_mins(3);
 const SETTLE: Duration = Duration::from_secs(10);
 const IDLE_MIB_MAX: f64 = 14.0;
 
+const ALARMS: usize = 20;
+const ALARM_MS_MAX: f64 = 200.0;
+
 const BINARY_MIB_MAX: f64 = 16.0;
 
 const STARTS: usize = 9;
 const START_MS_MAX: f64 = 300.0;
-
-/// What `/proc/<pid>/stat` counts in: `USER_HZ` is 100 on every Linux.
-const TICKS_PER_SECOND: f64 = 100.0;
 
 fn main() -> io::Result<()> {
     println!("{:<42} {:>12} {:>12} {:>7}", "", "measured", "limit", "ratio");
     binary_size()?;
     start_to_durable()?;
     idle_memory()?;
+    alarms()?;
     throughput()
-}
-
-/// A number, what it must not exceed (or, where `floor`, fall below), and how much of that it is.
-fn print(name: &str, unit: &str, measured: f64, limit: f64, is_floor: bool) {
-    let sign = if is_floor { ">" } else { "<" };
-    println!("{name:<42} {measured:>9.1} {unit:<6} {sign} {limit:>9.1} {:>6.2}", measured / limit);
-}
-
-#[expect(clippy::cast_precision_loss, reason = "sizes and counts far below 2^52, printed with one decimal")]
-fn float(count: u64) -> f64 {
-    count as f64
-}
-
-fn mib(bytes: u64) -> f64 {
-    float(bytes) / f64::from(1 << 20)
 }
 
 fn binary_size() -> io::Result<()> {
@@ -102,6 +89,35 @@ fn idle_memory() -> io::Result<()> {
     pause(SETTLE);
     print("idle memory (RSS)", "MiB", memory_mib(&agent, "VmRSS")?, IDLE_MIB_MAX, false);
     println!("{:<42} {:>9.1} MiB", "  of it its own, not the binary's pages", memory_mib(&agent, "RssAnon")?);
+    agent.terminate();
+    Ok(())
+}
+
+/// From the last byte on the wire to the line that a subscriber writes down, broker and subscriber included.
+fn alarms() -> io::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let broker = Mosquitto::started(&dir.path().join("broker"));
+    let subscriber = Subscriber::start(&broker, "farm/+/+/alarm", &dir.path().join("heard"));
+    let port = Port::plugged(&dir.path().join("port"));
+    let watched = agent::counter("do-4", port.path()).trim_end().to_owned() + "\nalarm = { below = 4.0 }\n\n";
+    let config = agent::preamble(dir.path(), "1s") + &watched + &agent::mqtt_sink("cloud", &broker.url());
+    let mut agent = Agent::started(dir.path(), &config);
+    pin(&agent)?;
+    agent.wait_open(&port, "do-4");
+    let mut times = Vec::new();
+    for count in 1..=ALARMS {
+        // Longer than a batch and a commit: the line is idle when the oxygen falls, and when it is back.
+        pause(Duration::from_millis(1_100));
+        let begin = now();
+        port.send(if count % 2 == 1 { b"n,3.5\r\n" } else { b"n,5.5\r\n" }, DRAIN_LIMIT);
+        while subscriber.messages().len() < count {
+            assert!(begin.elapsed() < DRAIN_LIMIT, "no alarm\n{}", agent.log_tail());
+        }
+        times.push(begin.elapsed().as_secs_f64() * 1000.0);
+    }
+    times.sort_by(f64::total_cmp);
+    print("alarm, wire to subscriber, median", "ms", times[ALARMS / 2], ALARM_MS_MAX, false);
+    print("alarm, wire to subscriber, worst", "ms", times[ALARMS - 1], ALARM_MS_MAX, false);
     agent.terminate();
     Ok(())
 }
@@ -161,26 +177,4 @@ fn config(dir: &Path, port: &Port, broker: &Mosquitto) -> String {
             .expect("a string takes it");
     }
     text
-}
-
-/// Every thread of the agent goes to core 0; those it makes later inherit that.
-fn pin(agent: &Agent) -> io::Result<()> {
-    let status = Command::new("taskset").args(["-a", "-p", "-c", "0", &agent.pid().to_string()]).output()?.status;
-    if status.success() { Ok(()) } else { Err(io::Error::other("taskset could not pin the agent")) }
-}
-
-/// A line of `/proc/<pid>/status` that counts memory (proc(5)).
-fn memory_mib(agent: &Agent, name: &str) -> io::Result<f64> {
-    let status = fs::read_to_string(format!("/proc/{}/status", agent.pid()))?;
-    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap_or_default();
-    let kib: u64 = line.trim().trim_end_matches(" kB").parse().map_err(io::Error::other)?;
-    Ok(mib(kib << 10))
-}
-
-/// User and system time: fields 14 and 15, behind the name in parentheses (proc(5)).
-fn cpu_seconds(agent: &Agent) -> io::Result<f64> {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", agent.pid()))?;
-    let behind_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let ticks = behind_name.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
-    Ok(float(ticks) / TICKS_PER_SECOND)
 }

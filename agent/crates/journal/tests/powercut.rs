@@ -309,7 +309,8 @@ fn write(path: &Path, round: u64, is_sabotaged: bool) -> Result<(), JournalError
             file.store(&cursor)?;
             say("CURSOR", &format!("{}", cursor.low_water()));
             say("RETAIN", &format!("{}", cursor.low_water()));
-            journal.retain(cursor.low_water(), moment(1 << 40))?;
+            // Later than the records of any round.
+            journal.retain(cursor.low_water(), moment(1 << 52))?;
         }
     }
     Ok(())

@@ -15,7 +15,7 @@ pub mod value;
 pub use event::{Event, EventKind, Fact, Gap, GapReason};
 pub use name::{BusId, DeviceId, InstrumentId, NameError, QuantityId, SinkId, SiteId};
 pub use record::{Numbered, Reading, Record};
-pub use row::Row;
+pub use row::{EventRow, Row};
 pub use seq::{Epoch, RangeSet, Seq, SeqRange};
 pub use series::{Series, Tags};
 pub use time::{BootId, Clock, Day, Stamp, Timestamp};

@@ -4,9 +4,11 @@
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
+use crate::event::Event;
 use crate::record::{Numbered, Record};
 use crate::seq::Epoch;
 use crate::series::Tags;
+use crate::time::Stamp;
 
 /// Serialises one record as one JSON object.
 ///
@@ -26,8 +28,36 @@ fn common<M: SerializeMap>(map: &mut M, row: &Row<'_>) -> Result<(), M::Error> {
     if let Some(epoch) = row.epoch {
         map.serialize_entry("epoch", epoch)?;
     }
+    stamp_entries(map, stamp)
+}
+
+fn stamp_entries<M: SerializeMap>(map: &mut M, stamp: &Stamp) -> Result<(), M::Error> {
     map.serialize_entry("time", &stamp.time)?;
     map.serialize_entry("clock", &stamp.clock)
+}
+
+fn event_entries<M: SerializeMap>(map: &mut M, event: &Event) -> Result<(), M::Error> {
+    map.serialize_entry("event", &event.kind)?;
+    if let Some(instrument) = &event.instrument {
+        map.serialize_entry("instrument", instrument)?;
+    }
+    if let Some(quantity) = &event.quantity {
+        map.serialize_entry("quantity", quantity)?;
+    }
+    event.facts.iter().try_for_each(|(name, fact)| map.serialize_entry(name, fact))
+}
+
+/// Serialises an event that may have no number yet: as [`Row`] does, without `seq`.
+#[derive(Debug, Clone, Copy)]
+pub struct EventRow<'a>(pub &'a Event);
+
+impl Serialize for EventRow<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        stamp_entries(&mut map, &self.0.stamp)?;
+        event_entries(&mut map, self.0)?;
+        map.end()
+    }
 }
 
 fn tags_entry<M: SerializeMap>(map: &mut M, tags: &Tags) -> Result<(), M::Error> {
@@ -49,18 +79,7 @@ impl Serialize for Row<'_> {
                 map.serialize_entry("quality", &reading.quality)?;
                 tags_entry(&mut map, &reading.series.tags)?;
             }
-            Record::Event(event) => {
-                map.serialize_entry("event", &event.kind)?;
-                if let Some(instrument) = &event.instrument {
-                    map.serialize_entry("instrument", instrument)?;
-                }
-                if let Some(quantity) = &event.quantity {
-                    map.serialize_entry("quantity", quantity)?;
-                }
-                for (name, fact) in &event.facts {
-                    map.serialize_entry(name, fact)?;
-                }
-            }
+            Record::Event(event) => event_entries(&mut map, event)?,
         }
         map.end()
     }
@@ -71,12 +90,12 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::event::{Event, EventKind};
+    use crate::event::EventKind;
     use crate::name::{InstrumentId, QuantityId};
     use crate::record::Reading;
     use crate::seq::Seq;
     use crate::series::Series;
-    use crate::time::{BootId, Clock, Stamp, Timestamp};
+    use crate::time::{BootId, Clock, Timestamp};
     use crate::value::{Quality, Value};
 
     fn stamp() -> Stamp {

@@ -62,6 +62,10 @@ impl<'a> Lines<'a> {
                 self.overheard(*from, bytes);
             }
             Sight::Frame { from, note, values } => self.frame(*from, note, values),
+            Sight::Derived(reading) => {
+                let (name, value) = (&reading.series.quantity, shown(&reading.value, &reading.series.unit));
+                self.label("derived", &format!("{name}  {value}  {}", reading.quality.as_str()), None);
+            }
             Sight::Alarm(event) => {
                 let facts: Vec<String> = event.facts.iter().map(|(key, fact)| format!("{key} {fact:?}")).collect();
                 self.label(event.kind.as_str(), &facts.join(", "), Some(Paint::Bad));
@@ -217,10 +221,7 @@ fn row(judged: &Judged, quantity: &QuantityConfig, said: &[Said]) -> [String; 4]
     let Judged { sample, reading } = judged;
     let of = |part: Part| said.iter().find(|said| said.part == part).map(|said| said.text.as_str());
     let value = match reading.as_ref().map(|reading| &reading.value) {
-        Some(Value::Number(number)) if quantity.series.unit == "1" => short(*number),
-        Some(Value::Number(number)) => format!("{} {}", short(*number), quantity.series.unit),
-        Some(Value::Text(text)) => format!("{text:?}"),
-        Some(Value::Missing) => "nothing".to_owned(),
+        Some(value) => shown(value, &quantity.series.unit),
         None => match &sample.value {
             SampleValue::Number(number) => short(*number),
             SampleValue::Text(text) => format!("{text:?}"),
@@ -245,6 +246,16 @@ fn row(judged: &Judged, quantity: &QuantityConfig, said: &[Said]) -> [String; 4]
         from.push_str(", not worth a reading");
     }
     [quantity.series.quantity.to_string(), value.trim_end().to_owned(), quality.to_owned(), from]
+}
+
+/// A value with its unit.
+fn shown(value: &Value, unit: &str) -> String {
+    match value {
+        Value::Number(number) if unit == "1" => short(*number),
+        Value::Number(number) => format!("{} {unit}", short(*number)),
+        Value::Text(text) => format!("{text:?}"),
+        Value::Missing => "nothing".to_owned(),
+    }
 }
 
 /// Ten digits and no zeros behind: what a scale of 0.001 leaves wrong is not shown.

@@ -15,6 +15,13 @@ pub fn object(sight: &Sight, instrument: &InstrumentConfig) -> Value {
             json!({"seen": "skipped", "from": from, "bytes": bytes.len(), "hex": hex::encode(bytes), "text": text(bytes)})
         }
         Sight::Frame { from, note, values } => frame(*from, note, values, instrument),
+        Sight::Derived(reading) => json!({
+            "seen": "derived",
+            "quantity": reading.series.quantity.as_str(),
+            "value": reading.value,
+            "unit": reading.series.unit,
+            "quality": reading.quality,
+        }),
         Sight::Alarm(event) => json!({"seen": "alarm", "event": event.kind.as_str(), "facts": event.facts}),
         Sight::Turn(turn) => json!({"seen": "turn", "end": format!("{turn:?}").to_lowercase()}),
         Sight::Unfinished { from, bytes } => {

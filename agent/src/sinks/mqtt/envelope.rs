@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 use crate::config::DeviceConfig;
 
 /// Version of the envelope; a reader refuses what it does not know.
-const VERSION: u8 = 1;
+pub const VERSION: u8 = 1;
 
 #[derive(Serialize)]
 struct Envelope<'a> {
@@ -23,7 +23,8 @@ struct Envelope<'a> {
     events: Rows<'a>,
 }
 
-fn is_empty(tags: &Tags) -> bool {
+/// Whether a device has no tags of its own.
+pub fn is_empty(tags: &Tags) -> bool {
     tags.is_empty()
 }
 

@@ -1,5 +1,6 @@
 //! The MQTT sink: one JSON envelope a publish, confirmed by the broker's PUBACK and nothing less.
 
+pub mod alarms;
 mod envelope;
 
 use bytes::Bytes;

@@ -1,0 +1,133 @@
+//! The `alarm` topic: events that somebody must hear of at once, ahead of all that waits.
+//!
+//! A copy: the same event stands in the journal and arrives with the readings, confirmed by the cursor. So nothing is
+//! kept here beyond memory; an oxygen that is still low after a restart raises its alarm again.
+
+use std::time::Duration;
+
+use model::{Epoch, Tags};
+use serde::Serialize;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+
+use super::envelope::{VERSION, is_empty};
+use crate::backoff::Backoff;
+use crate::config::DeviceConfig;
+use crate::link::{Link, PublishError};
+use crate::record::Alarm;
+
+/// Alarms in one message: some 40 KiB.
+const MESSAGE_ALARMS_MAX: usize = 100;
+/// Waits between two attempts at a message that the broker can not take now.
+const RETRY_WAITS: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
+/// A refusal for good is believed after so many.
+const REFUSALS_MAX: u32 = 3;
+/// How long the last alarms may take at the end.
+const END_LIMIT: Duration = Duration::from_secs(2);
+
+/// No `first` and `next`: it does not answer for the positions between its events.
+#[derive(Serialize)]
+struct Envelope<'a> {
+    v: u8,
+    device: &'a str,
+    site: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    epoch: Option<&'a Epoch>,
+    #[serde(skip_serializing_if = "is_empty")]
+    tags: &'a Tags,
+    events: Vec<Row<'a>>,
+}
+
+/// As the event's row in the readings; without `seq` where it has none yet.
+#[derive(Serialize)]
+struct Row<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<model::Seq>,
+    #[serde(flatten)]
+    event: model::EventRow<'a>,
+}
+
+/// Publishes alarms until told to stop.
+pub async fn run(
+    link: Link,
+    topic: String,
+    device: DeviceConfig,
+    epoch: impl Fn() -> Option<Epoch>,
+    mut heard: Receiver<Alarm>,
+    stop: CancellationToken,
+) {
+    let publish = async |alarms: Vec<Alarm>| publish(&link, &topic, encode(&device, epoch().as_ref(), &alarms)).await;
+    loop {
+        let next = tokio::select! {
+            next = heard.recv() => next,
+            () = stop.cancelled() => break,
+        };
+        match next {
+            Ok(first) => tokio::select! {
+                () = publish(with_waiting(first, &mut heard)) => {}
+                () = stop.cancelled() => return,
+            },
+            Err(RecvError::Lagged(count)) => {
+                warn!(count, "too many alarms without a connection, the oldest come with the readings alone");
+            }
+            Err(RecvError::Closed) => stop.cancelled().await,
+        }
+    }
+    // The last commit may have brought one.
+    if let Ok(first) = heard.try_recv() {
+        let last = tokio::time::timeout(END_LIMIT, publish(with_waiting(first, &mut heard)));
+        if last.await.is_err() {
+            warn!("no time for the last alarms, they come with the readings");
+        }
+    }
+}
+
+fn with_waiting(first: Alarm, heard: &mut Receiver<Alarm>) -> Vec<Alarm> {
+    let mut alarms = vec![first];
+    while alarms.len() < MESSAGE_ALARMS_MAX {
+        match heard.try_recv() {
+            Ok(alarm) => alarms.push(alarm),
+            Err(TryRecvError::Lagged(_)) => {}
+            Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+        }
+    }
+    alarms
+}
+
+fn encode(device: &DeviceConfig, epoch: Option<&Epoch>, alarms: &[Alarm]) -> serde_json::Result<Vec<u8>> {
+    let events = alarms.iter().map(|alarm| Row { seq: alarm.seq, event: model::EventRow(&alarm.event) });
+    serde_json::to_vec(&Envelope {
+        v: VERSION,
+        device: device.id.as_str(),
+        site: device.site.as_str(),
+        epoch,
+        tags: &device.tags,
+        events: events.collect(),
+    })
+}
+
+async fn publish(link: &Link, topic: &str, message: serde_json::Result<Vec<u8>>) {
+    let payload = match message {
+        Ok(message) => bytes::Bytes::from(message),
+        Err(error) => return error!(%error, "alarms can not be encoded, they come with the readings"),
+    };
+    let mut backoff = Backoff::new(RETRY_WAITS.0, RETRY_WAITS.1);
+    let mut refusals = 0;
+    loop {
+        match link.publish_ahead(topic, payload.clone()).await {
+            Ok(()) => return,
+            // The link knows when to try again.
+            Err(PublishError::Disconnected) => continue,
+            Err(PublishError::NotNow { .. }) => {}
+            Err(error @ (PublishError::Refused { .. } | PublishError::TooLarge { .. })) => {
+                refusals += 1;
+                if refusals >= REFUSALS_MAX {
+                    return error!(topic, %error, "the broker does not take alarms here, they come with the readings");
+                }
+            }
+        }
+        tokio::time::sleep(backoff.next_wait()).await;
+    }
+}
