@@ -285,6 +285,12 @@ fn a_frame_that_is_refused_says_why_and_ends_with_one() {
             "totals "
         ]
     );
+    let converted = dir.path().join("converted");
+    std::fs::write(&converted, b"n,1\nn,2\n").unwrap();
+    let converted = converted.to_str().unwrap();
+    let converted = agent::run(&["--config", config, "probe", "counter", "--input", converted]);
+    assert_eq!(converted.status.code(), Some(exit::NOT_FINE));
+    assert!(agent::stderr(&converted).contains("LF where the instrument says CR LF"), "{}", agent::stderr(&converted));
     let missing = agent::run(&["--config", config, "probe", "conter", "--input", capture]);
     assert_eq!(missing.status.code(), Some(exit::USAGE));
     assert!(agent::stderr(&missing).contains("did you mean \"counter\"?"), "{}", agent::stderr(&missing));

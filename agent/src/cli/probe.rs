@@ -25,6 +25,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
+use instruments::{FrameSpec, LineEnd};
 
 use super::{Exit, load, screen, small_runtime};
 use crate::acquire::{self, Sight, Totals, Trial};
@@ -67,7 +68,13 @@ pub fn main(args: &Args, config: &Path, is_json: bool, verbose: u8) -> anyhow::R
     let see = move |sight| told.borrow_mut().tell(&sight);
     let totals = match &args.input {
         Some(file) => match read_capture(file) {
-            Ok(bytes) => Trial::try_new(instrument.clone(), see)?.replay(&bytes),
+            Ok(bytes) => {
+                let totals = Trial::try_new(instrument.clone(), see)?.replay(&bytes);
+                if has_lost_its_returns(instrument, &bytes) {
+                    eprintln!("note: {LOST_RETURNS}");
+                }
+                totals
+            }
             Err(error) => {
                 eprintln!("tidegate: can not read {}: {error}", file.display());
                 return Ok(Exit::Disk);
@@ -157,6 +164,16 @@ fn read_capture(file: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::other(format!("a capture has at most {}", screen::bytes(CAPTURE_BYTES_MAX))));
     }
     Ok(bytes)
+}
+
+/// What becomes of captures in editors and repositories.
+const LOST_RETURNS: &str = "the capture has LF where the instrument says CR LF, and no CR at all: a program has \
+     converted it. `sed 's/$/\\r/'` puts them back";
+
+/// Whether the lines of the protocol end with CR LF and those of the capture with LF alone.
+fn has_lost_its_returns(instrument: &InstrumentConfig, bytes: &[u8]) -> bool {
+    let FrameSpec::Line(line) = &instrument.protocol.frame else { return false };
+    line.end == LineEnd::Bytes(b"\r\n".to_vec()) && bytes.contains(&b'\n') && !bytes.contains(&b'\r')
 }
 
 /// Writes down what is seen. The first write that fails ends the writing, not the trial.
