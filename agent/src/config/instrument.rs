@@ -45,16 +45,27 @@ pub struct QuantityConfig {
     pub scale: f64,
     /// What is added after that.
     pub offset: f64,
+    /// What its values are tested for.
+    pub tests: TestsConfig,
+    /// When somebody is to be woken.
+    pub alarm: Option<AlarmConfig>,
+    /// What is worth a reading; none: everything.
+    pub exception: Option<ExceptionConfig>,
+    /// The same text within this time of its last sight is no new reading.
+    pub dedupe: Option<Duration>,
+}
+
+/// `valid`, `rate`, `flat`, `spike`
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TestsConfig {
     /// Inside: quality `pass`; outside: `fail`.
     pub valid: Option<[f64; 2]>,
     /// A faster change, in units a second, is `suspect`.
     pub rate: Option<f64>,
     /// Unchanged for so long is `suspect`.
     pub flat: Option<Duration>,
-    /// When somebody is to be woken.
-    pub alarm: Option<AlarmConfig>,
-    /// What is worth a reading; none: everything.
-    pub exception: Option<ExceptionConfig>,
+    /// A value further from the one before is `suspect` until it is confirmed.
+    pub spike: Option<f64>,
 }
 
 /// `alarm = { below | above, clear, after }`
@@ -216,16 +227,12 @@ fn read_quantity(
     }
     let scale = section.get("scale", number).unwrap_or(1.0);
     let offset = section.get("offset", number).unwrap_or(0.0);
-    let valid = section.get("valid", range);
-    let rate = section.get("rate", rate);
-    let flat = section.get("flat", duration(Duration::from_secs(1)..=Duration::from_secs(30 * 86_400)));
+    let tests = read_tests(section);
+    let dedupe = read_dedupe(section, kind);
     let alarm = section.section("alarm").and_then(|alarm| read_alarm(&alarm));
     let exception = read_exception(section);
     // A register's status is read with the registers.
     let good = if is_register { None } else { section.section("good").map(|good| read_status(&good, is_binary)) };
-    for later in ["spike", "dedupe"] {
-        section.not_yet(later);
-    }
     section.finish();
     let series = Series { instrument: instrument?.clone(), quantity: quantity?, unit, tags: tags.clone() };
     let good = match good {
@@ -233,7 +240,26 @@ fn read_quantity(
         None => None,
     };
     let field = FieldSpec { field: field?, kind, missing, good };
-    Some(QuantityConfig { series: Arc::new(series), field, scale, offset, valid, rate, flat, alarm, exception })
+    Some(QuantityConfig { series: Arc::new(series), field, scale, offset, tests, alarm, exception, dedupe })
+}
+
+fn read_tests(section: &Section<'_>) -> TestsConfig {
+    TestsConfig {
+        valid: section.get("valid", range),
+        rate: section.get("rate", rate),
+        flat: section.get("flat", duration(Duration::from_secs(1)..=Duration::from_secs(30 * 86_400))),
+        spike: section.get("spike", spike),
+    }
+}
+
+fn read_dedupe(section: &Section<'_>, kind: Kind) -> Option<Duration> {
+    let dedupe = section.get("dedupe", duration(Duration::from_millis(100)..=Duration::from_secs(86_400)))?;
+    if kind == Kind::Text {
+        return Some(dedupe);
+    }
+    let misfit = Misfit::new("only texts are said again; a number that did not change is a measurement");
+    section.refuse("dedupe", misfit.help("write `kind = \"text\"` if it is an id, or `min_change` with `max_gap`"));
+    None
 }
 
 /// Where a field is; in a binary frame an offset with a type, and a bit if one is wanted, are one place.
@@ -333,6 +359,13 @@ fn rate(node: &Node) -> Fit<f64> {
     match number.trim().parse::<f64>() {
         Ok(number) if number.is_finite() && number > 0.0 => Ok(number / seconds),
         _ => Err(misfit()),
+    }
+}
+
+fn spike(node: &Node) -> Fit<f64> {
+    match number(node)? {
+        threshold if threshold > 0.0 => Ok(threshold),
+        _ => Err(Misfit::new("a spike is a change of more than nothing").help("spike = 3.0")),
     }
 }
 

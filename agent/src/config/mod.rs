@@ -26,7 +26,7 @@ mod value;
 pub use bus::BusConfig;
 pub use clock::ClockConfig;
 pub use device::{DeviceConfig, LocalConfig};
-pub use instrument::{AlarmConfig, ExceptionConfig, InstrumentConfig, QuantityConfig};
+pub use instrument::{AlarmConfig, ExceptionConfig, InstrumentConfig, QuantityConfig, TestsConfig};
 pub use journal::{JournalConfig, SinkBytes};
 pub use layers::{Layers, load};
 pub use port::{PortName, UsbName};
