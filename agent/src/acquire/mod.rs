@@ -10,6 +10,10 @@ mod emit;
 mod judge;
 mod line;
 mod port;
+#[cfg(test)]
+mod qartod_tests;
+#[cfg(test)]
+mod rig;
 mod schedule;
 mod station;
 mod usb;
