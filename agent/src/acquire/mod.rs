@@ -6,6 +6,7 @@
 //! This room never sees a sink; the journal stands between.
 
 mod bus;
+mod derive;
 mod emit;
 mod judge;
 mod line;
@@ -16,6 +17,8 @@ mod qartod_tests;
 mod rig;
 mod schedule;
 mod station;
+#[cfg(test)]
+mod station_tests;
 mod usb;
 
 pub use bus::Bus;

@@ -7,10 +7,11 @@ use std::time::Duration;
 use instruments::{DecodeSpec, FieldSpec, Kind, Mechanics, Place, ProtocolSpec, SpecError, StatusSpec};
 use model::{BusId, InstrumentId, QuantityId, Series, Tags};
 
+use super::derive::{DeriveConfig, Known, Source};
 use super::node::{Node, Tree};
 use super::section::{Fit, Misfit, Section, nearest};
 use super::value::{self, choice, duration, integer, list, number, text};
-use super::{modbus, protocol};
+use super::{derive, modbus, protocol};
 
 /// `[instrument.*]`
 #[derive(Debug, Clone)]
@@ -23,14 +24,18 @@ pub struct InstrumentConfig {
     pub every: Option<Duration>,
     /// How it speaks.
     pub protocol: ProtocolSpec,
-    /// What it measures; the order is that of `fields()`.
+    /// What it measures, in the order of `fields()`, and behind that what is derived.
     pub quantities: Vec<QuantityConfig>,
 }
 
 impl InstrumentConfig {
     /// Where the protocol finds each quantity.
     pub fn fields(&self) -> Vec<FieldSpec> {
-        self.quantities.iter().map(|quantity| quantity.field.clone()).collect()
+        let field = |quantity: &QuantityConfig| match &quantity.origin {
+            Origin::Field(field) => Some(field.clone()),
+            Origin::Derived(_) => None,
+        };
+        self.quantities.iter().filter_map(field).collect()
     }
 }
 
@@ -39,8 +44,8 @@ impl InstrumentConfig {
 pub struct QuantityConfig {
     /// Instrument, name, unit and tags.
     pub series: Arc<Series>,
-    /// Where the protocol finds it.
-    pub field: FieldSpec,
+    /// Where it comes from.
+    pub origin: Origin,
     /// What the instrument's number is multiplied with.
     pub scale: f64,
     /// What is added after that.
@@ -53,6 +58,22 @@ pub struct QuantityConfig {
     pub exception: Option<ExceptionConfig>,
     /// The same text within this time of its last sight is no new reading.
     pub dedupe: Option<Duration>,
+}
+
+/// Where a quantity comes from.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// The instrument says it here.
+    Field(FieldSpec),
+    /// It follows from others.
+    Derived(DeriveConfig),
+}
+
+impl QuantityConfig {
+    /// Whether its values are texts.
+    pub fn is_text(&self) -> bool {
+        matches!(&self.origin, Origin::Field(field) if field.kind == Kind::Text)
+    }
 }
 
 /// `valid`, `rate`, `flat`, `spike`
@@ -129,6 +150,7 @@ fn read(name: &str, section: &Section<'_>, buses: &[String]) -> Option<Instrumen
         }
     };
     let named = section.named("quantity");
+    let (derived, named): (Vec<_>, Vec<_>) = named.into_iter().partition(|(_, section)| section.has("derive"));
     if named.is_empty() && is_bare {
         let misfit = Misfit::new("an instrument needs at least one quantity");
         section.refuse("", misfit.help(format!("add [instrument.{name}.quantity.<name>] with field and unit")));
@@ -142,10 +164,11 @@ fn read(name: &str, section: &Section<'_>, buses: &[String]) -> Option<Instrumen
     }
     let quantities: Vec<Option<QuantityConfig>> = named
         .iter()
-        .map(|(quantity, section)| read_quantity(id.as_ref(), quantity, &tags, protocol.as_ref(), section))
+        .map(|(quantity, section)| read_measured(id.as_ref(), quantity, &tags, protocol.as_ref(), section))
         .collect();
+    let derived = read_derived(id.as_ref(), &tags, &derived, &named, &quantities);
     section.finish();
-    let quantities: Vec<QuantityConfig> = quantities.into_iter().collect::<Option<_>>()?;
+    let quantities: Vec<QuantityConfig> = quantities.into_iter().chain(derived).collect::<Option<_>>()?;
     let config = InstrumentConfig { id: id?, bus: bus?, every: every?, protocol: protocol?, quantities };
     if let Mechanics::ModbusRtu(unit) = &config.protocol.mechanics
         && unit.registers.len() != named.len()
@@ -206,14 +229,13 @@ fn known_bus(node: &Node, buses: &[String]) -> Fit<BusId> {
 
 const KIND: &[(&str, Kind)] = &[("number", Kind::Number), ("text", Kind::Text)];
 
-fn read_quantity(
+fn read_measured(
     instrument: Option<&InstrumentId>,
     name: &str,
     tags: &Tags,
     protocol: Option<&ProtocolSpec>,
     section: &Section<'_>,
 ) -> Option<QuantityConfig> {
-    let quantity = QuantityId::try_new(name).map_err(|error| section.refuse("", Misfit::new(error.to_string()))).ok();
     let is_register = protocol.is_some_and(|protocol| matches!(protocol.mechanics, Mechanics::ModbusRtu(_)));
     let is_binary = !is_register && protocol.is_some_and(|protocol| matches!(protocol.decode, DecodeSpec::Struct(_)));
     let field = if is_register { Some(name.to_owned()) } else { read_field(section, is_binary) };
@@ -227,20 +249,55 @@ fn read_quantity(
     }
     let scale = section.get("scale", number).unwrap_or(1.0);
     let offset = section.get("offset", number).unwrap_or(0.0);
-    let tests = read_tests(section);
     let dedupe = read_dedupe(section, kind);
-    let alarm = section.section("alarm").and_then(|alarm| read_alarm(&alarm));
-    let exception = read_exception(section);
     // A register's status is read with the registers.
     let good = if is_register { None } else { section.section("good").map(|good| read_status(&good, is_binary)) };
+    let good = match good {
+        Some(read) => read.map(Some),
+        None => Some(None),
+    };
+    let origin = || Some(Origin::Field(FieldSpec { field: field?, kind, missing, good: good? }));
+    let quantity = read_quantity(instrument, name, tags, (unit, origin()), section)?;
+    Some(QuantityConfig { scale, offset, dedupe, ..quantity })
+}
+
+/// The quantities that follow from others, `measured` ones with these names.
+fn read_derived(
+    instrument: Option<&InstrumentId>,
+    tags: &Tags,
+    derived: &[(String, Section<'_>)],
+    named: &[(String, Section<'_>)],
+    measured: &[Option<QuantityConfig>],
+) -> Vec<Option<QuantityConfig>> {
+    let sources = measured.iter().map(|quantity| quantity.as_ref().map_or(Source::Wrong, Source::Measured));
+    let known = named.iter().zip(sources).map(|((name, _), source)| Known { name, source });
+    let known: Vec<Known<'_>> =
+        known.chain(derived.iter().map(|(name, _)| Known { name, source: Source::Derived })).collect();
+    let read = |(name, section): &(String, Section<'_>)| {
+        let unit = section.get("unit", text);
+        let config = section.section("derive").and_then(|derive| derive::read(&derive, unit.as_deref(), &known));
+        let unit = unit.or_else(|| Some(config.as_ref()?.unit.clone())).unwrap_or_default();
+        read_quantity(instrument, name, tags, (unit, config.map(Origin::Derived)), section)
+    };
+    derived.iter().map(read).collect()
+}
+
+/// What any quantity has, wherever it comes from.
+fn read_quantity(
+    instrument: Option<&InstrumentId>,
+    name: &str,
+    tags: &Tags,
+    (unit, origin): (String, Option<Origin>),
+    section: &Section<'_>,
+) -> Option<QuantityConfig> {
+    let quantity = QuantityId::try_new(name).map_err(|error| section.refuse("", Misfit::new(error.to_string()))).ok();
+    let tests = read_tests(section);
+    let alarm = section.section("alarm").and_then(|alarm| read_alarm(&alarm));
+    let exception = read_exception(section);
     section.finish();
     let series = Series { instrument: instrument?.clone(), quantity: quantity?, unit, tags: tags.clone() };
-    let good = match good {
-        Some(read) => Some(read?),
-        None => None,
-    };
-    let field = FieldSpec { field: field?, kind, missing, good };
-    Some(QuantityConfig { series: Arc::new(series), field, scale, offset, tests, alarm, exception, dedupe })
+    let (series, scale, offset) = (Arc::new(series), 1.0, 0.0);
+    Some(QuantityConfig { series, origin: origin?, scale, offset, tests, alarm, exception, dedupe: None })
 }
 
 fn read_tests(section: &Section<'_>) -> TestsConfig {

@@ -6,6 +6,7 @@
 
 pub mod bus;
 pub mod clock;
+pub mod derive;
 pub mod device;
 pub mod instrument;
 pub mod journal;
@@ -25,8 +26,9 @@ mod value;
 
 pub use bus::BusConfig;
 pub use clock::ClockConfig;
+pub use derive::{DeriveConfig, InputConfig};
 pub use device::{DeviceConfig, LocalConfig};
-pub use instrument::{AlarmConfig, ExceptionConfig, InstrumentConfig, QuantityConfig, TestsConfig};
+pub use instrument::{AlarmConfig, ExceptionConfig, InstrumentConfig, Origin, QuantityConfig, TestsConfig};
 pub use journal::{JournalConfig, SinkBytes};
 pub use layers::{Layers, load};
 pub use port::{PortName, UsbName};

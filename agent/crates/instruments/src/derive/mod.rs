@@ -77,16 +77,6 @@ impl Derivation {
     }
 }
 
-impl Formula {
-    /// How many inputs it takes.
-    pub fn inputs(self) -> usize {
-        match self {
-            Formula::OxygenSaturation | Formula::OxygenConcentration => 4,
-            Formula::Rate { .. } => 1,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
