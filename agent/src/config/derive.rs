@@ -2,8 +2,8 @@
 
 use instruments::derive::{Formula, oxygen};
 
-use super::instrument::QuantityConfig;
 use super::node::{Node, Tree};
+use super::quantity::QuantityConfig;
 use super::section::{Fit, Misfit, Section, nearest};
 use super::value::{choice, integer, number, text};
 
@@ -100,9 +100,11 @@ fn read_water(
     let lead = section.require(lead, |node| quantity(node, units, known)).flatten();
     let temperature = section.require("temperature", |node| input(node, CELSIUS, known)).flatten();
     let salinity = section.require("salinity", |node| input(node, SALINITY, known)).flatten();
-    let pressure = match section.has("pressure") {
-        true => section.get("pressure", |node| input(node, PRESSURE, known)).flatten(),
-        false => Some(InputConfig::Constant(oxygen::ATM_HPA)),
+    let pressure = if section.has("pressure") {
+        section.get("pressure", |node| input(node, PRESSURE, known)).flatten()
+    } else {
+        // Asked for all the same, so that a misspelt one is told the right name.
+        section.get("pressure", number).or(Some(oxygen::ATM_HPA)).map(InputConfig::Constant)
     };
     let inputs = vec![lead?, temperature?, salinity?, pressure?];
     Some(DeriveConfig { formula, inputs, factor: 1.0, unit: String::new() })
@@ -235,7 +237,7 @@ it                = {{ {keys} }}
         let expected =
             [quantity(1, oxygen::MG_PER_UMOL), quantity(4, 1.0), InputConfig::Constant(32.0), quantity(0, 10.0)];
         assert_eq!((&config.inputs[..], unit.as_str()), (&expected[..], "%"));
-        let (config, _) = derive(&format!(r#"derive = {{ {SATURATION}, salinity = 0.5 }}"#)).unwrap();
+        let (config, _) = derive(&format!("derive = {{ {SATURATION}, salinity = 0.5 }}")).unwrap();
         assert_eq!(config.inputs[3], InputConfig::Constant(oxygen::ATM_HPA), "at sea level where nothing is said");
     }
 
