@@ -50,7 +50,7 @@ fn the_reference_shows_configurations_that_are_right() {
 #[test]
 fn the_guide_to_instruments_shows_configurations_that_are_right() {
     let config = checked(&blocks("docs/INSTRUMENTS.md", "toml"));
-    assert_eq!(config.buses[0].instruments.len(), 5);
+    assert_eq!(config.buses[0].instruments.len(), 6);
 }
 
 /// Every command of the guide, run as it stands there, prints what stands below it.
@@ -71,7 +71,7 @@ fn the_guide_to_instruments_shows_what_probe_prints() {
         assert_eq!(run(command), shown, "$ {command}");
         commands += 1;
     }
-    assert_eq!(commands, 4);
+    assert_eq!(commands, 5);
 }
 
 /// Commands, each with what stands below it.

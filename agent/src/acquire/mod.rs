@@ -7,12 +7,19 @@
 //! port, through the same station, for somebody who looks.
 
 mod bus;
+mod derive;
 mod emit;
 mod judge;
 mod line;
 mod port;
+#[cfg(test)]
+mod qartod_tests;
+#[cfg(test)]
+mod rig;
 mod schedule;
 mod station;
+#[cfg(test)]
+mod station_tests;
 mod trial;
 mod usb;
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use instruments::{Mechanics, Note, Sample, SpecError, Step, Turn};
-use model::{Clock, Event, Reading, Record, Stamp, Timestamp};
+use model::{Clock, Event, EventKind, Reading, Record, Stamp, Timestamp};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 use tokio_serial::SerialStream;
@@ -174,7 +174,7 @@ impl Trial {
                 }
                 Step::Idle { .. } => return Pause::Over,
                 Step::Done(turn) => {
-                    (self.see)(Sight::Turn(turn));
+                    self.end_turn(turn);
                     return Pause::Over;
                 }
             }
@@ -203,19 +203,24 @@ impl Trial {
         self.totals.frames += counts.frames;
         self.totals.ignored += counts.ignored;
         self.totals.refused += counts.refused;
-        let mut readings = Vec::new();
-        let mut alarms = Vec::new();
-        for record in records {
-            match record {
-                Record::Reading(reading) => readings.push(reading),
-                Record::Event(event) if event.kind != model::EventKind::FrameRejected => alarms.push(event),
-                Record::Event(_) => {}
-            }
-        }
+        let (mut readings, alarms) = part(records);
         for note in notes {
             self.tell(note, &mut readings);
         }
-        // What is left was reckoned from others, not said.
+        self.conclude(readings, alarms);
+    }
+
+    /// A turn is over; what was to be reckoned from all of its answers is now.
+    fn end_turn(&mut self, turn: Turn) {
+        let mut records = Vec::new();
+        self.station.end_turn(&mut records);
+        let (readings, alarms) = part(records);
+        self.conclude(readings, alarms);
+        (self.see)(Sight::Turn(turn));
+    }
+
+    /// What is left was reckoned from others, not said.
+    fn conclude(&mut self, readings: Vec<Reading>, alarms: Vec<Event>) {
         for reading in readings {
             (self.see)(Sight::Derived(reading));
         }
@@ -266,6 +271,19 @@ impl Trial {
         self.totals.bytes = u64::try_from(self.heard.len()).unwrap_or(u64::MAX);
         self.totals
     }
+}
+
+/// Readings, and alarms; refusals are told where they stand.
+fn part(records: Vec<Record>) -> (Vec<Reading>, Vec<Event>) {
+    let (mut readings, mut alarms) = (Vec::new(), Vec::new());
+    for record in records {
+        match record {
+            Record::Reading(reading) => readings.push(reading),
+            Record::Event(event) if event.kind != EventKind::FrameRejected => alarms.push(event),
+            Record::Event(_) => {}
+        }
+    }
+    (readings, alarms)
 }
 
 /// Without the ends of lines around: they are between frames and nothing to tell of.
@@ -326,7 +344,7 @@ pub async fn converse(bus: &BusConfig, limit: Duration, see: impl FnMut(Sight) +
                 (trial.see)(Sight::Break);
             }
             Action::End { turn, .. } => {
-                (trial.see)(Sight::Turn(turn));
+                trial.end_turn(turn);
                 if is_asked && !trial.station.wants_turn() {
                     break;
                 }

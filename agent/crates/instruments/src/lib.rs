@@ -19,7 +19,8 @@
 //!
 //! What this crate deliberately is not: it opens no port and reads no clock (a decoder runs the same under a fuzzer,
 //! in a replay and on the farm); it parses no TOML (profiles are text here, the agent's config room reads them); it
-//! scales, judges and alarms nothing (a sample is what the instrument said, in the instrument's unit).
+//! scales, judges and alarms nothing (a sample is what the instrument said, in the instrument's unit). What follows from
+//! samples ([`derive`]) is formulas only: who reckons with which values is the agent's to know.
 
 mod beside;
 mod bind;
@@ -27,6 +28,7 @@ mod check;
 mod clock;
 mod crc16;
 mod decode;
+pub mod derive;
 mod field;
 mod frame;
 mod late;

@@ -40,6 +40,8 @@ pub struct Counts {
 pub struct Sample {
     /// Index into the fields given to [`crate::bind()`].
     pub field: usize,
+    /// Number of its frame among those with data in this [`Output`], from 0: what was said together.
+    pub frame: usize,
     /// When the first byte of its frame arrived; of its start marker, where there is one.
     pub at: Stamp,
     /// What the instrument said.
@@ -95,18 +97,20 @@ impl Output {
 /// The samples of one frame in the making: all of them stay, or none.
 pub(crate) struct Row<'a> {
     at: Stamp,
+    frame: usize,
     first: usize,
     samples: &'a mut Vec<Sample>,
 }
 
 impl<'a> Row<'a> {
     pub fn begin(at: Stamp, samples: &'a mut Vec<Sample>) -> Self {
-        Self { at, first: samples.len(), samples }
+        let frame = samples.last().map_or(0, |last| last.frame + 1);
+        Self { at, frame, first: samples.len(), samples }
     }
 
     pub fn push(&mut self, field: usize, value: SampleValue) {
-        let (at, standing) = (self.at, Standing::Good);
-        self.samples.push(Sample { field, at, value, standing, device_time: None });
+        let (at, frame, standing) = (self.at, self.frame, Standing::Good);
+        self.samples.push(Sample { field, frame, at, value, standing, device_time: None });
     }
 
     pub fn holds(&self, field: usize) -> bool {
