@@ -302,6 +302,32 @@ it                = {{ {keys} }}
     }
 
     #[test]
+    fn what_is_derived_takes_no_register() {
+        let text = r#"[device]
+id = "d"
+[bus.b]
+port = "/dev/ttyS9"
+[instrument.i]
+bus = "b"
+every = "10s"
+protocol = { type = "modbus-rtu", unit = 1 }
+[instrument.i.quantity]
+a_rate = { derive = { type = "rate", of = "total", per = "min" } }
+flow   = { register = 2, type = "f32" }
+total  = { register = 4, type = "u32" }
+"#;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("tidegate.toml");
+        std::fs::write(&file, text).unwrap();
+        let config = load(&Layers { file, env: BTreeMap::new() });
+        let config = config.unwrap_or_else(|error| panic!("{}", error.render(false)));
+        let instrument = &config.buses[0].instruments[0];
+        let names: Vec<&str> = instrument.quantities.iter().map(|quantity| quantity.series.quantity.as_str()).collect();
+        assert_eq!(names, ["flow", "total", "a_rate"], "what is measured comes first, as the samples number it");
+        assert_eq!(instrument.fields().len(), 2);
+    }
+
+    #[test]
     fn salinity_must_be_said() {
         let problems = derive(&format!("derive = {{ {SATURATION} }}")).unwrap_err();
         assert_eq!(problems[0].message, "`salinity` is missing in [instrument.i.quantity.it.derive]");

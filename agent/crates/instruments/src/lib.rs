@@ -31,6 +31,7 @@ mod decode;
 pub mod derive;
 mod field;
 mod frame;
+pub mod fuzzing;
 mod late;
 mod limits;
 pub mod modbus;
