@@ -57,6 +57,7 @@
 
 mod audit;
 mod budget;
+mod carve;
 mod chunk;
 mod codec;
 mod cursor;
@@ -65,6 +66,7 @@ mod disk;
 mod error;
 #[doc(hidden)]
 pub mod files;
+mod framing;
 #[doc(hidden)]
 pub mod fuzzing;
 mod generation;

@@ -78,7 +78,7 @@ pub fn open_offline_with(path: impl Into<PathBuf>, probe: Option<Probe>) -> Resu
         return Err(JournalError::NotAJournal { path });
     };
     let vetting = Vetting { probe, is_offline: true };
-    if let Verdict::Lost = vetting.vet(&path, first)? {
+    if let Verdict::Lost = vetting.vet(&path, first, first)? {
         let why = "another process could not open it: `journal repair` saves what reads";
         return Err(JournalError::Store { path: dir_of(&path, first), source: why.into() });
     }
@@ -164,10 +164,10 @@ fn look(
     floor: Seq,
 ) -> Result<Result<(Generation, Seq), Setback>, JournalError> {
     let lost = || Setback { is_kept: false, readable: RangeSet::new(), end: first };
-    let report = match vetting.vet(path, first)? {
+    let report = match vetting.vet(path, first, floor)? {
         Verdict::Lost => return Ok(Err(lost())),
-        Verdict::Salvaged(Report { readable, end, .. }) => return Ok(Err(Setback { is_kept: true, readable, end })),
         Verdict::Sound(report) => report,
+        Verdict::Salvaged(report) => Some(report),
     };
     let opened = Generation::open(&dir_of(path, first), first, Purpose::Write);
     let (generation, end) = match opened.and_then(|generation| generation.end().map(|end| (generation, end))) {
@@ -178,13 +178,14 @@ fn look(
             return Ok(Err(lost()));
         }
     };
-    let known = SeqRange::new(first, end);
-    let readable = report.map_or_else(|| set_of(known), |report| report.readable);
-    if end >= floor && readable.missing(known).is_empty() {
+    let report = report.unwrap_or_else(|| Report { unreadable: 0, end, readable: set_of(SeqRange::new(first, end)) });
+    // Salvaged whole, it is as good as sound: no number beyond its end can be told from one never given out.
+    if report.is_all(first, floor.max(end)) {
         return Ok(Ok((generation, end)));
     }
+    let end = report.end.max(end);
     tracing::error!(%end, known = %floor, "the disk has lost records that were durable");
-    Ok(Err(Setback { is_kept: true, readable, end }))
+    Ok(Err(Setback { is_kept: true, readable: report.readable, end }))
 }
 
 fn set_of(range: SeqRange) -> RangeSet {

@@ -206,7 +206,7 @@ impl Rack {
         if sealed.is_vetted || sealed.is_broken || sealed.handle.strong_count() > 0 {
             return Ok(());
         }
-        let verdict = self.vetting.vet(path, first)?;
+        let verdict = self.vetting.vet(path, first, sealed.next)?;
         sealed.is_vetted = true;
         let range = SeqRange::new(first, sealed.next);
         match verdict {
