@@ -36,6 +36,7 @@ use crate::codec::{self, BLOCK_RECORDS_MAX, Header, VALUE_BYTES_MAX};
 use crate::framing::{Framing, read_number};
 use crate::generation::{is_refusal, open_series, seq_of};
 use crate::open::GENERATION_RECORDS_MAX;
+use crate::series::SERIES_MAX;
 
 /// A generation is sealed at 8 MiB, and what sled rewrites meanwhile has never doubled that. What is larger is not one
 /// of ours, and is not looked at: it all stands in the memory of the process that looks.
@@ -50,6 +51,8 @@ const CHECKED_FACTOR: usize = 16;
 /// A record's number as a key, and a series'.
 const NUMBER_BYTES: usize = 8;
 const SERIES_NUMBER_BYTES: usize = 4;
+/// sled writes lengths up to 67,823 in at most three bytes.
+const LENGTH_BYTES_MAX: usize = 3;
 /// A series is a handful of words; a record's texts have 4 KiB at most.
 const SERIES_BYTES_MAX: usize = 8 << 10;
 
@@ -208,97 +211,88 @@ struct Search<'a> {
 
 impl Search<'_> {
     fn run(&mut self) {
-        for at in 0..self.bytes.len() {
-            match self.bytes[at] {
+        let mut at = 0;
+        while at < self.bytes.len() {
+            let end = match self.bytes[at] {
                 0 => self.try_page(at),
                 1 if is_value_head(&self.bytes[at..]) => self.try_linked_value(at),
                 4 if self.bytes[at + 1..].starts_with(&[0, 0]) => self.try_linked_series(at),
-                _ => {}
-            }
-        }
-    }
-
-    /// A value that begins at `at`, with its length and its number before it.
-    fn try_linked_value(&mut self, at: usize) {
-        for length_bytes in 1..=3 {
-            let Some(length_at) = at.checked_sub(length_bytes) else { return };
-            let Some((length, read)) = read_number(&self.bytes[length_at..]) else { continue };
-            let Some(number) =
-                length_at.checked_sub(NUMBER_BYTES).and_then(|from| seq_of(&self.bytes[from..length_at]))
-            else {
-                continue;
+                _ => None,
             };
-            if read == length_bytes && self.try_value(number, at, length) {
-                return;
-            }
+            // Bytes under a checksum that holds are no front of anything else.
+            at = end.unwrap_or(at + 1);
         }
     }
 
-    fn try_linked_series(&mut self, at: usize) {
+    /// A value that begins at `at`, with its length and its number before it. Says where it ends, if it is one.
+    fn try_linked_value(&mut self, at: usize) -> Option<usize> {
+        (1..=LENGTH_BYTES_MAX).find_map(|length_bytes| {
+            let length_at = at.checked_sub(length_bytes)?;
+            let (length, read) = read_number(&self.bytes[length_at..])?;
+            let number = seq_of(&self.bytes[length_at.checked_sub(NUMBER_BYTES)?..length_at])?;
+            if read == length_bytes { self.try_value(number, at, length) } else { None }
+        })
+    }
+
+    fn try_linked_series(&mut self, at: usize) -> Option<usize> {
         let number_at = at + 1;
-        let Some(number) = self.bytes.get(number_at..number_at + SERIES_NUMBER_BYTES) else { return };
-        let number = number.to_vec();
-        if let Some((length, read)) = read_number(&self.bytes[number_at + SERIES_NUMBER_BYTES..]) {
-            self.try_series(&number, number_at + SERIES_NUMBER_BYTES + read, length);
-        }
+        let number: [u8; SERIES_NUMBER_BYTES] = *self.bytes.get(number_at..)?.first_chunk()?;
+        let length_at = number_at + SERIES_NUMBER_BYTES;
+        let (length, read) = read_number(&self.bytes[length_at..])?;
+        self.try_series(&number, length_at + read, length)
     }
 
-    /// A page of values or series that begins with `[0][0][p]` at `at`.
-    fn try_page(&mut self, at: usize) {
-        let Some(page) = Page::read(self.bytes, at) else { return };
+    /// A page of values or series that begins with `[0][0][p]` at `at`. Says where it ends, if all of it reads.
+    fn try_page(&mut self, at: usize) -> Option<usize> {
+        let page = Page::read(self.bytes, at)?;
         let mut next = page.values_at;
-        let mut numbers = page.numbers.iter().peekable();
+        let mut is_all = true;
+        let mut numbers = page.numbers.iter();
         while let Some(number) = numbers.next() {
-            let Some((length, read)) = self.bytes.get(next..).and_then(read_number) else { return };
+            let (length, read) = self.bytes.get(next..).and_then(read_number)?;
             let taken = match seq_of(number) {
                 Some(seq) => self.try_value(seq, next + read, length),
                 None => self.try_series(number, next + read, length),
             };
-            if taken {
-                next += read + usize::try_from(length).expect("it was taken");
+            if let Some(end) = taken {
+                next = end;
                 continue;
             }
-            // Damaged, or not a page at all. If its length holds, the next one stands behind it; if not, the next
-            // thing that looks like a value is one of those that are left.
-            let behind = usize::try_from(length)
-                .ok()
-                .filter(|&length| length <= VALUE_BYTES_MAX)
-                .map(|length| next + read + length);
-            match behind.filter(|&behind| self.is_value_at(behind)) {
+            is_all = false;
+            // Damaged, or not a page at all. If its length holds, the next one stands behind it; if not, what looks
+            // like a value next is one of those that are left.
+            let behind = usize::try_from(length).ok().filter(|&length| length <= VALUE_BYTES_MAX);
+            match behind.map(|length| next + read + length).filter(|&behind| self.is_value_at(behind)) {
                 Some(behind) => next = behind,
-                None => return self.try_rest(next + 1, numbers.cloned().collect()),
-            }
-        }
-    }
-
-    /// Values whose numbers are known and in order, and whose places are not.
-    fn try_rest(&mut self, from: usize, mut numbers: Vec<Vec<u8>>) {
-        let until = self.bytes.len().min(from + (numbers.len() + 1) * VALUE_BYTES_MAX);
-        for at in from..until {
-            if numbers.is_empty() {
-                return;
-            }
-            if !is_value_head(&self.bytes[at..]) {
-                continue;
-            }
-            for length_bytes in 1..=3 {
-                let Some((length, read)) = at.checked_sub(length_bytes).and_then(|at| read_number(&self.bytes[at..]))
-                else {
-                    continue;
-                };
-                let taken = (read == length_bytes)
-                    .then(|| {
-                        numbers
-                            .iter()
-                            .position(|number| seq_of(number).is_some_and(|seq| self.try_value(seq, at, length)))
-                    })
-                    .flatten();
-                if let Some(taken) = taken {
-                    numbers.drain(..=taken);
-                    break;
+                None => {
+                    self.try_rest(next + 1, numbers.filter_map(|number| seq_of(number)).collect());
+                    return None;
                 }
             }
         }
+        is_all.then_some(next)
+    }
+
+    /// Values whose numbers are known and in order, and whose places are not.
+    fn try_rest(&mut self, from: usize, mut numbers: Vec<Seq>) {
+        let until = self.bytes.len().min(from + (numbers.len() + 1) * VALUE_BYTES_MAX);
+        let mut at = from;
+        while at < until && !numbers.is_empty() {
+            let found = if is_value_head(&self.bytes[at..]) { self.try_numbers(at, &numbers) } else { None };
+            if let Some((taken, _)) = found {
+                numbers.drain(..=taken);
+            }
+            at = found.map_or(at + 1, |(_, end)| end);
+        }
+    }
+
+    /// Which of `numbers` the value at `at` has, and where it ends.
+    fn try_numbers(&mut self, at: usize, numbers: &[Seq]) -> Option<(usize, usize)> {
+        (1..=LENGTH_BYTES_MAX).find_map(|length_bytes| {
+            let (length, read) = read_number(&self.bytes[at.checked_sub(length_bytes)?..])?;
+            let mut each = numbers.iter().enumerate().filter(|_| read == length_bytes);
+            each.find_map(|(n, &number)| Some((n, self.try_value(number, at, length)?)))
+        })
     }
 
     /// Whether a length and the head of a value stand at `at`.
@@ -307,39 +301,29 @@ impl Search<'_> {
         read.and_then(|(_, read)| self.bytes.get(at + read..)).is_some_and(is_value_head)
     }
 
-    /// Takes the value at `at` if its checksum holds for `number`.
-    fn try_value(&mut self, number: Seq, at: usize, length: u64) -> bool {
-        let length = usize::try_from(length).unwrap_or(usize::MAX);
-        let is_fit = (codec::HEADER_BYTES..=VALUE_BYTES_MAX).contains(&length) && self.numbers.contains(number);
-        let Some(value) = self.bytes.get(at..at.saturating_add(length)).filter(|_| is_fit && length <= self.left)
-        else {
-            return false;
-        };
-        if !is_value_head(value) {
-            return false;
+    /// Takes the value at `at` if its checksum holds for `number`; says where it ends.
+    fn try_value(&mut self, number: Seq, at: usize, length: u64) -> Option<usize> {
+        let length = usize::try_from(length).ok().filter(|length| *length <= VALUE_BYTES_MAX.min(self.left))?;
+        let value = self.bytes.get(at..at + length).filter(|value| is_value_head(value))?;
+        if !self.numbers.contains(number) {
+            return None;
         }
         self.left -= length;
-        let Ok((header, _)) = codec::open_value(number, value) else { return false };
+        let (header, _) = codec::open_value(number, value).ok()?;
         note(self.bytes, self.framing, &mut self.values, (number, header, at..at + length));
-        true
+        Some(at + length)
     }
 
-    fn try_series(&mut self, number: &[u8], at: usize, length: u64) -> bool {
-        let length = usize::try_from(length).unwrap_or(usize::MAX);
-        let is_fit = length <= SERIES_BYTES_MAX.min(self.left);
-        let Some(value) = self.bytes.get(at..at.saturating_add(length)).filter(|_| is_fit) else { return false };
-        if value.first() != Some(&1) {
-            return false;
-        }
+    fn try_series(&mut self, number: &[u8], at: usize, length: u64) -> Option<usize> {
+        let length = usize::try_from(length).ok().filter(|length| *length <= SERIES_BYTES_MAX.min(self.left))?;
+        let value = self.bytes.get(at..at + length).filter(|value| value.first() == Some(&1))?;
         self.left -= length;
-        let Some((series, number)) = open_series(number, value).zip(<[u8; 4]>::try_from(number).ok()) else {
-            return false;
-        };
-        let number = u32::from_be_bytes(number);
-        if usize::try_from(number).is_ok_and(|number| number < crate::series::SERIES_MAX) {
+        let series = open_series(number, value)?;
+        let number = u32::from_be_bytes(number.try_into().ok()?);
+        if usize::try_from(number).is_ok_and(|number| number < SERIES_MAX) {
             note(self.bytes, self.framing, &mut self.series, (number, Arc::new(series), at..at + length));
         }
-        true
+        Some(at + length)
     }
 }
 
@@ -394,9 +378,13 @@ impl Page {
         if !is_one || number_bytes == 0 || high_bytes > NUMBER_BYTES || !(1..=PAGE_VALUES_MAX).contains(&count) {
             return None;
         }
-        // The first of the lengths was read above.
+        // The first of the lengths was read above. One of the others may be damaged.
         let each = number_bytes + 1;
         let fronts = front.get(..count * each - 1)?;
+        let lengths = fronts.iter().skip(number_bytes).step_by(each);
+        if lengths.filter(|length| usize::from(**length) != number_bytes).count() > 1 {
+            return None;
+        }
         let numbers =
             (0..count).map(|n| [&low[..stripped], &fronts[n * each..n * each + number_bytes]].concat()).collect();
         Some(Self { numbers, values_at: bytes.len() - front.len() + fronts.len() })
