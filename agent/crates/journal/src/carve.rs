@@ -390,3 +390,82 @@ impl Page {
         Some(Self { numbers, values_at: bytes.len() - front.len() + fronts.len() })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use model::{BootId, Clock, Event, EventKind, Stamp, Timestamp};
+
+    use super::*;
+    use crate::codec::encoder::{Encoder, Pending};
+
+    /// The value that holds one event, under `number`.
+    fn value(number: u64, n: u64) -> Vec<u8> {
+        let stamp = Stamp { time: Timestamp::from_millis(0), mono_ms: 0, clock: Clock::Synced };
+        let record = Record::Event(Event::new(stamp, EventKind::Alarm).with("n", n));
+        let mut out = Vec::new();
+        let number_of = |_: &Arc<Series>| Ok::<_, ()>(None);
+        let store = |_, value: &[u8]| {
+            out = value.to_vec();
+            Ok(())
+        };
+        let pending = [Pending { boot: BootId(1), record }];
+        Encoder::default().encode(Seq(number), &pending, number_of, store).expect("stores");
+        out
+    }
+
+    fn sized(bytes: &[u8]) -> Vec<u8> {
+        [&[u8::try_from(bytes.len()).expect("short")], bytes].concat()
+    }
+
+    fn link(number: u64, n: u64) -> Vec<u8> {
+        [&[0, 8][..], &number.to_be_bytes(), &sized(&value(number, n))].concat()
+    }
+
+    /// A page whose numbers share all bytes but the last.
+    fn page(numbers: &[u64]) -> Vec<u8> {
+        let low = [8, 0, 0, 0, 0, 0, 0, 0, 1];
+        let high = [8, 0, 0, 0, 0, 0, 0, 0, 200];
+        let mut out = [&[0, 0, 7][..], &low, &high, &[0, u8::try_from(numbers.len()).expect("few")]].concat();
+        out.extend(numbers.iter().flat_map(|number| [1, number.to_be_bytes()[7]]));
+        out.extend(numbers.iter().flat_map(|&number| sized(&value(number, number))));
+        out
+    }
+
+    fn found(bytes: Vec<u8>) -> Vec<u64> {
+        Carved::of(bytes, Seq::FIRST).values().map(|header| header.range.first.0).collect()
+    }
+
+    #[test]
+    fn values_are_found_in_links_and_pages_whatever_stands_around_them() {
+        let noise: Vec<u8> = (0..999u32).map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect();
+        let bytes =
+            [noise.clone(), link(3, 3), noise.clone(), page(&[7, 8, 9]), vec![0; 99], link(4, 4), noise].concat();
+        assert_eq!(found(bytes), [3, 4, 7, 8, 9]);
+    }
+
+    #[test]
+    fn a_flipped_bit_anywhere_hides_one_value_of_a_page_or_the_page() {
+        let whole = page(&[7, 8, 9, 10]);
+        let front = whole.len() - sized(&value(7, 7)).len() * 4;
+        for at in 0..whole.len() {
+            for bit in 0..8 {
+                let mut bytes = whole.clone();
+                bytes[at] ^= 1 << bit;
+                let left = found(bytes).len();
+                assert!(left >= 3 || at < front, "bit {bit} at {at} leaves {left}");
+            }
+        }
+    }
+
+    #[test]
+    fn of_two_values_for_a_number_neither_counts_and_the_number_is_used() {
+        let carved = Carved::of([link(3, 3), link(4, 4), link(4, 5), link(3, 3)].concat(), Seq::FIRST);
+        assert_eq!(carved.values().map(|header| header.range.first.0).collect::<Vec<_>>(), [3]);
+        assert_eq!(carved.end(), Some(Seq(5)));
+    }
+
+    #[test]
+    fn a_value_of_another_generation_is_none_of_this() {
+        assert_eq!(Carved::of(link(3, 3), Seq(4)).values().count(), 0);
+    }
+}
