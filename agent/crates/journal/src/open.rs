@@ -20,6 +20,7 @@ use crate::reader::Reader;
 use crate::settings::Settings;
 use crate::shelf::{Ground, Shelf, dir_of, generations_at};
 use crate::space::{check_path, forget_cache};
+use crate::thin;
 use crate::vet::{Verdict, Vetting, gaps_of};
 
 /// Version of the layout of the directory. What stands inside files has versions of its own.
@@ -46,6 +47,7 @@ pub(crate) fn open(settings: &Settings, epoch_bits: u64) -> Result<Opened, Journ
     tidy(path)?;
     let mut owed = Owed::load(path)?;
     let mut firsts = generations_at(path)?;
+    thin::settle_joins(path, &mut firsts)?;
     let epoch = match read_epoch(path)? {
         // Without generations nobody knows which numbers were used.
         Some(epoch) if !firsts.is_empty() => epoch,
@@ -74,6 +76,7 @@ pub fn open_offline_with(path: impl Into<PathBuf>, probe: Option<Probe>) -> Resu
     let lock = lock_offline(&path)?;
     tidy(&path)?;
     let mut firsts = generations_at(&path)?;
+    thin::settle_joins(&path, &mut firsts)?;
     let (Some(epoch), Some(first)) = (read_epoch(&path)?, firsts.pop()) else {
         return Err(JournalError::NotAJournal { path });
     };

@@ -3,6 +3,8 @@
 //!
 //! Whole directories go, so the space comes back at once and no key is ever deleted.
 
+use std::path::{Path, PathBuf};
+
 use model::{Gap, GapReason, Seq, SeqRange};
 
 use crate::budget::GROWTH_BYTES;
@@ -21,6 +23,7 @@ impl Journal {
     pub fn retain(&mut self, drained: Seq, now: Moment) -> Result<Vec<Gap>, JournalError> {
         self.owe_found(drained)?;
         self.drained = drained;
+        self.sweep_all()?;
         self.quarantine_broken(drained)?;
         self.remove_expired(drained, now)?;
         self.make_room(GROWTH_BYTES, now)?;
@@ -64,9 +67,32 @@ impl Journal {
         Ok(())
     }
 
+    /// Removes a generation; refused, it stays on the list, to be removed the next time.
     pub(crate) fn remove(&mut self, first: Seq) -> Result<(), JournalError> {
-        // Off the list first: a reader that finds it there can still open it.
-        self.shelf.rack().forget(first);
-        disk::remove(&dir_of(&self.shelf.path, first))
+        let dir = dir_of(&self.shelf.path, first);
+        // Off the list and out of its place at once: a reader that finds it there can still open it.
+        let mut rack = self.shelf.rack();
+        let doomed = disk::doom(&dir);
+        if doomed.is_ok() || !dir.is_dir() {
+            rack.forget(first);
+        }
+        drop(rack);
+        sweep(&doomed?);
+        Ok(())
+    }
+
+    /// Tries again to remove what is left of removed generations.
+    fn sweep_all(&self) -> Result<(), JournalError> {
+        let is_doomed = |path: &&PathBuf| path.extension().is_some_and(|extension| extension == "tmp");
+        let left = disk::entries(&self.shelf.path)?;
+        left.iter().filter(is_doomed).for_each(|path| sweep(path));
+        Ok(())
+    }
+}
+
+/// Empties what no name of ours leads to any more. What does not go counts, and goes later or at the next open.
+fn sweep(doomed: &Path) {
+    if let Err(error) = disk::remove(doomed) {
+        tracing::warn!(%error, "what is left of a removed generation stays for now");
     }
 }

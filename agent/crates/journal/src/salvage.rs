@@ -18,15 +18,31 @@ use crate::generation::{Fault, Generation};
 use crate::probe::Report;
 use crate::seal::Filling;
 
-/// Reads every value.
+/// Reads every value and decodes it.
 pub(crate) fn survey(generation: &Generation) -> Result<Report, JournalError> {
     let known = generation.known();
+    walk(generation, |header, block| codec::open_block(header, block, &known).is_ok())
+}
+
+/// Reads every value, and holds it against what the raw bytes had: each value that sled does not give is a place that
+/// does not read.
+///
+/// Nothing is decoded, because a start waits for this: the checksums were seen to hold, and so was every series.
+pub(crate) fn survey_beside(generation: &Generation, carved: &Carved) -> Result<Report, JournalError> {
+    let report = walk(generation, |_, _| true)?;
+    let not_given = carved.values().filter(|header| !report.readable.missing(header.range).is_empty());
+    let not_given = u64::try_from(not_given.count()).expect("64 bits");
+    let end = carved.end().map_or(report.end, |end| end.max(report.end));
+    Ok(Report { unreadable: report.unreadable + not_given, end, ..report })
+}
+
+fn walk(generation: &Generation, reads: impl Fn(&Header, &[u8]) -> bool) -> Result<Report, JournalError> {
     let mut readable = RangeSet::new();
     let mut end = generation.first();
     let mut unreadable = u64::from(!generation.is_whole());
     let all = SeqRange::new(generation.first(), Seq(u64::MAX));
     unreadable += generation.walk(all, |header, block| {
-        if header.range.first < end || codec::open_block(&header, block, &known).is_err() {
+        if header.range.first < end || !reads(&header, block) {
             unreadable += 1;
         } else {
             readable.insert(header.range);
@@ -36,16 +52,6 @@ pub(crate) fn survey(generation: &Generation) -> Result<Report, JournalError> {
     })?;
     let end = generation.end().map_or(end, |known| known.max(end));
     Ok(Report { unreadable, end, readable })
-}
-
-/// Reads every value, and holds it against what the raw bytes had: each value that sled does not give is a place that
-/// does not read.
-pub(crate) fn survey_beside(generation: &Generation, carved: &Carved) -> Result<Report, JournalError> {
-    let report = survey(generation)?;
-    let not_given = carved.values().filter(|header| !report.readable.missing(header.range).is_empty());
-    let not_given = u64::try_from(not_given.count()).expect("64 bits");
-    let end = carved.end().map_or(report.end, |end| end.max(report.end));
-    Ok(Report { unreadable: report.unreadable + not_given, end, ..report })
 }
 
 /// Writes what was carved to a new generation at `out`, durably.

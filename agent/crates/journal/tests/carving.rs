@@ -10,7 +10,7 @@ use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use journal::{Journal, Reader, Settings};
+use journal::{Journal, JournalError, Reader, Settings};
 use model::{Gap, GapReason, Record, Seq, SeqRange};
 use probing::probe;
 use support::*;
@@ -24,8 +24,15 @@ fn vetted(path: &Path) -> Settings {
     Settings { probe: Some(probe()), ..settings(path) }
 }
 
+/// Opens. The children of the other stories hold copies of all descriptors, locks included, until they become the
+/// program.
 fn reopen(path: &Path) -> (Journal, Reader) {
-    Journal::open(vetted(path), moment(0), 42).expect("opens whatever the disk did")
+    loop {
+        match Journal::open(vetted(path), moment(0), 42) {
+            Err(JournalError::Locked { .. }) => std::thread::yield_now(),
+            opened => return opened.expect("opens whatever the disk did"),
+        }
+    }
 }
 
 fn log_of(path: &Path) -> PathBuf {
@@ -58,7 +65,7 @@ fn inserts_of(bytes: &[u8], seq: Seq) -> Vec<Range<usize>> {
 
 /// A journal of events, one a commit, each a value of its own.
 fn of_events(path: &Path, count: u64) {
-    let (mut journal, _reader) = open(vetted(path));
+    let (mut journal, _reader) = reopen(path);
     for n in 0..count {
         put(&mut journal, n, vec![event(n)]);
     }
@@ -84,7 +91,7 @@ fn counted(gaps: &[Gap]) -> u64 {
 fn one_flipped_bit_in_the_log_costs_one_page_and_not_the_generation() {
     let home = tempfile::tempdir().expect("a directory");
     let original = home.path().join("original");
-    let (mut journal, reader) = open(vetted(&original));
+    let (mut journal, reader) = reopen(&original);
     let series = four_series("do-4");
     for n in 0..COMMITS {
         put(&mut journal, n * 1000, lines(&series, n * LINES_A_COMMIT, (n + 1) * LINES_A_COMMIT));
@@ -165,7 +172,7 @@ fn a_torn_commit_costs_nothing_that_was_acknowledged_and_is_no_damage() {
         let (mut clean, mut told) = (0, 0);
         for round in 0..20u64 {
             let path = home.path().join(format!("{lines_in_commit}-{round}"));
-            let (mut journal, reader) = open(vetted(&path));
+            let (mut journal, reader) = reopen(&path);
             for n in 0..5 + round {
                 put(&mut journal, n, lines(&series, n * 10, (n + 1) * 10));
             }
