@@ -21,7 +21,7 @@ use crate::settings::Settings;
 use crate::shelf::{Ground, Shelf, dir_of, generations_at};
 use crate::space::{check_path, forget_cache};
 use crate::thin;
-use crate::vet::{Verdict, Vetting, gaps_of};
+use crate::vet::{Scratch, Verdict, Vetting, gaps_of};
 
 /// Version of the layout of the directory. What stands inside files has versions of its own.
 const FORMAT: u32 = 1;
@@ -53,7 +53,7 @@ pub(crate) fn open(settings: &Settings, epoch_bits: u64) -> Result<Opened, Journ
         Some(epoch) if !firsts.is_empty() => epoch,
         _ => mint_epoch(path, epoch_bits)?,
     };
-    let vetting = Vetting { probe: settings.probe.clone(), is_offline: false };
+    let vetting = Vetting { probe: settings.probe.clone(), scratch: None };
     let mut holes = Holes::load(path)?;
     let (active, head) = open_active(path, &vetting, &mut firsts, &mut owed, &mut holes)?;
     // What survived a kill may be in the page cache alone: it becomes durable before anyone sees it.
@@ -65,7 +65,7 @@ pub(crate) fn open(settings: &Settings, epoch_bits: u64) -> Result<Opened, Journ
 
 /// Opens the journal at `path` for reading alone, while no daemon has it.
 ///
-/// Finishes what a crash left half done, and changes nothing else.
+/// Finishes what a crash left half done, and changes nothing else. What is damaged is read as far as it reads.
 pub fn open_offline(path: impl Into<PathBuf>) -> Result<Reader, JournalError> {
     open_offline_with(path, None)
 }
@@ -80,16 +80,38 @@ pub fn open_offline_with(path: impl Into<PathBuf>, probe: Option<Probe>) -> Resu
     let (Some(epoch), Some(first)) = (read_epoch(&path)?, firsts.pop()) else {
         return Err(JournalError::NotAJournal { path });
     };
-    let vetting = Vetting { probe, is_offline: true };
-    if let Verdict::Lost = vetting.vet(&path, first, first)? {
-        let why = "another process could not open it: `journal repair` saves what reads";
-        return Err(JournalError::Store { path: dir_of(&path, first), source: why.into() });
-    }
-    let active = Generation::open(&dir_of(&path, first), first, Purpose::Read).map_err(Fault::into_error)?;
-    let head = active.end().map_err(Fault::into_error)?;
+    let vetting = Vetting { probe, scratch: Some(Scratch::new()) };
+    let (active, head) = newest_offline(&path, &vetting, first)?;
     let holes = Holes::load(&path)?;
     let ground = Ground { path, lock, epoch, vetting, holes };
     Ok(Reader::of(Arc::new(Shelf::new(ground, &firsts, (active, head))?)))
+}
+
+/// What reads of the newest generation, perhaps nothing, and where the journal ends as far as anybody knows.
+fn newest_offline(path: &Path, vetting: &Vetting, first: Seq) -> Result<(Generation, Seq), JournalError> {
+    let verdict = vetting.vet(path, first, first)?;
+    let opened = match &verdict {
+        Verdict::Lost => None,
+        _ => match Generation::open(&vetting.place_of(path, first), first, Purpose::Read) {
+            Ok(active) => Some(active),
+            Err(Fault::Refused(error)) => return Err(error),
+            Err(Fault::Damaged(error)) => {
+                tracing::error!(%error, "the newest generation does not open");
+                None
+            }
+        },
+    };
+    if let Some(active) = opened {
+        let end = active.end().map_err(Fault::into_error)?;
+        let known = if let Verdict::Salvaged(report) = verdict { report.end } else { end };
+        return Ok((active, end.max(known)));
+    }
+    let why = "nothing of it reads: `journal repair` saves the rest";
+    let lost = JournalError::Store { path: dir_of(path, first), source: why.into() };
+    let stand_in = vetting.stand_in(first)?.ok_or(lost)?;
+    // It had a record at least, which is lost by name.
+    let known = cursor_file::high_water(path)?;
+    Ok((stand_in, known.max(first.plus(1))))
 }
 
 /// Takes the lock of a journal that is there.

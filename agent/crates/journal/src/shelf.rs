@@ -232,7 +232,7 @@ impl Rack {
         }
         let generation = match sealed.handle.upgrade() {
             Some(generation) => generation,
-            None => match Generation::open(&dir_of(path, first), first, Purpose::Read) {
+            None => match Generation::open(&self.vetting.place_of(path, first), first, Purpose::Read) {
                 Ok(generation) => Arc::new(generation),
                 Err(Fault::Refused(error)) => return Err(error),
                 Err(Fault::Damaged(error)) => {

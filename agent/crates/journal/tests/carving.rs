@@ -10,10 +10,13 @@ use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use journal::{Journal, JournalError, Reader, Settings};
+use journal::{Journal, JournalError, Reader, Settings, open_offline_with};
 use model::{Gap, GapReason, Record, Seq, SeqRange};
 use probing::probe;
 use support::*;
+
+/// What is done to the bytes of a log.
+type Damage<'a> = &'a dyn Fn(&mut Vec<u8>);
 
 const SEED: u64 = 20_261_124;
 const FLIPS: u64 = 60;
@@ -201,5 +204,55 @@ fn a_torn_commit_costs_nothing_that_was_acknowledged_and_is_no_damage() {
             *(if is_told { &mut told } else { &mut clean }) += 1;
         }
         println!("seed {SEED}: a torn commit of {name}: {clean} clean, {told} with a hole before what is whole");
+    }
+}
+
+/// Without the agent: what reads is read, the rest is named, and not a byte of the journal changes.
+#[test]
+fn a_damaged_journal_reads_offline_as_far_as_it_reads_and_stays_as_it_is() {
+    let home = tempfile::tempdir().expect("a directory");
+    let original = home.path().join("original");
+    {
+        let aged = Settings { generation_age_ms: 1000, ..vetted(&original) };
+        let (mut journal, _reader) = open(aged);
+        for n in 0..40 {
+            put(&mut journal, (n / 20) * 2000, vec![event(n)]);
+        }
+    }
+    assert_eq!(generation_dirs(&original).len(), 2);
+    let emptied = |bytes: &mut Vec<u8>| bytes.clear();
+    let flipped = |bytes: &mut Vec<u8>| {
+        for value in inserts_of(bytes, Seq(38)) {
+            bytes[value.end - 1] ^= 1;
+        }
+    };
+    let all_of_it: Vec<u64> = (1..21).collect();
+    let all_but_one: Vec<u64> = (1..41).filter(|n| *n != 38).collect();
+    for (name, damage, left) in
+        [("emptied", &emptied as Damage, all_of_it), ("flipped", &flipped as Damage, all_but_one)]
+    {
+        let path = home.path().join(name);
+        copy_tree(&original, &path);
+        spoil(&path, damage);
+        let before = fs::read(log_of(&path)).expect("reads");
+        let reader = loop {
+            match open_offline_with(&path, Some(probe())) {
+                Err(JournalError::Locked { .. }) => std::thread::yield_now(),
+                opened => break opened.expect("opens as far as it reads"),
+            }
+        };
+        let (records, lost) = given(&reader, Seq(u64::MAX));
+        assert_eq!(records.iter().map(|(seq, _)| seq.0).collect::<Vec<_>>(), left, "{name}");
+        assert_eq!(lost.len(), 1, "{name}: {lost:?}");
+        let (mut findings, mut at) = (Vec::new(), Some(Seq::FIRST));
+        while let Some(from) = at {
+            let audit = reader.audit(from).expect("the machine is fine");
+            findings.extend(audit.findings);
+            at = audit.next;
+        }
+        assert!(!findings.is_empty(), "{name}: verify says so");
+        drop(reader);
+        assert!(fs::read(log_of(&path)).expect("reads") == before, "{name}: nothing is changed");
+        assert_eq!(quarantined(&path), 0);
     }
 }

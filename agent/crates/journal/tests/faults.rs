@@ -373,12 +373,12 @@ fn a_generation_whose_removal_is_refused_stays_listed_and_goes_the_next_time_for
     let calls = layer.calls();
     assert!(calls.contains(&Call::Rename) && calls.contains(&Call::RemoveTree), "{calls:?}");
     let mut refusals = 0;
-    for at in 0..calls.len() {
+    for (at, call) in calls.iter().enumerate() {
         for errno in [EIO, ENOSPC] {
             let root = home.path().join(format!("{at}-{errno}"));
             let (_, mut journal, reader, outcome) = removed(&root, Plan::Refuse { at, errno, stays: false });
             refusals += usize::from(outcome.is_err());
-            let name = format!("call {at}, {:?}, errno {errno}", calls[at]);
+            let name = format!("call {at}, {call:?}, errno {errno}");
             let listed: Vec<Seq> = reader.stat().generations.iter().map(|generation| generation.range.first).collect();
             let number = |dir: &std::path::PathBuf| {
                 let name = dir.file_name().expect("a name").to_string_lossy().into_owned();
