@@ -1,5 +1,6 @@
 //! The one writer.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -47,6 +48,8 @@ pub struct Journal {
     pub(crate) drained: Seq,
     /// The generation whose loss was noted last: it only has to be removed.
     pub(crate) dropping: Option<Seq>,
+    /// Removed generations that are still to be emptied.
+    pub(crate) doomed: Vec<PathBuf>,
     /// A bound on what lies on the disk: the last measure and what the steps since can have added.
     pub(crate) used_at_most: u64,
     pub(crate) refused_total: u64,
@@ -75,6 +78,7 @@ impl Journal {
             active_since_ms: now.mono_ms,
             drained: Seq::FIRST,
             dropping: None,
+            doomed: Vec::new(),
             // Not known: the first commit measures.
             used_at_most: u64::MAX / 2,
             refused_total: 0,

@@ -3,8 +3,6 @@
 //!
 //! Whole directories go, so the space comes back at once and no key is ever deleted.
 
-use std::path::{Path, PathBuf};
-
 use model::{Gap, GapReason, Seq, SeqRange};
 
 use crate::budget::GROWTH_BYTES;
@@ -23,7 +21,7 @@ impl Journal {
     pub fn retain(&mut self, drained: Seq, now: Moment) -> Result<Vec<Gap>, JournalError> {
         self.owe_found(drained)?;
         self.drained = drained;
-        self.sweep_all()?;
+        self.sweep();
         self.quarantine_broken(drained)?;
         self.remove_expired(drained, now)?;
         self.make_room(GROWTH_BYTES, now)?;
@@ -72,27 +70,25 @@ impl Journal {
         let dir = dir_of(&self.shelf.path, first);
         // Off the list and out of its place at once: a reader that finds it there can still open it.
         let mut rack = self.shelf.rack();
-        let doomed = disk::doom(&dir);
-        if doomed.is_ok() || !dir.is_dir() {
+        let doomed = if dir.is_dir() { disk::doom(&dir).map(drop) } else { Ok(()) };
+        // Out of its place it is, even if that is not durable yet.
+        if !dir.is_dir() {
             rack.forget(first);
+            self.doomed.push(disk::with_suffix(&dir, ".tmp"));
         }
         drop(rack);
-        sweep(&doomed?);
-        Ok(())
+        self.sweep();
+        doomed
     }
 
-    /// Tries again to remove what is left of removed generations.
-    fn sweep_all(&self) -> Result<(), JournalError> {
-        let is_doomed = |path: &&PathBuf| path.extension().is_some_and(|extension| extension == "tmp");
-        let left = disk::entries(&self.shelf.path)?;
-        left.iter().filter(is_doomed).for_each(|path| sweep(path));
-        Ok(())
-    }
-}
-
-/// Empties what no name of ours leads to any more. What does not go counts, and goes later or at the next open.
-fn sweep(doomed: &Path) {
-    if let Err(error) = disk::remove(doomed) {
-        tracing::warn!(%error, "what is left of a removed generation stays for now");
+    /// Empties what no name of ours leads to any more. What does not go counts, and goes later or at the next open.
+    fn sweep(&mut self) {
+        self.doomed.retain(|doomed| {
+            let removed = disk::remove(doomed);
+            if let Err(error) = &removed {
+                tracing::warn!(%error, "what is left of a removed generation stays for now");
+            }
+            removed.is_err()
+        });
     }
 }
