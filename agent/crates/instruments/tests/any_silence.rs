@@ -72,7 +72,7 @@ proptest! {
     #[test]
     fn garbage_between_silences_is_counted_and_bounded(bursts in bursts()) {
         for (check, _) in cases() {
-            let Output { samples, refused, counts } = read(check, &bursts, &[usize::MAX]);
+            let Output { samples, refused, counts, .. } = read(check, &bursts, &[usize::MAX]);
             prop_assert!(refused.len() <= REFUSED_KEPT_MAX);
             prop_assert!(refused.iter().all(|refused| refused.frame.len() <= RAW_BYTES_MAX));
             let with_data = counts.frames - counts.ignored - counts.refused;
