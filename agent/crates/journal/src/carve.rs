@@ -37,6 +37,7 @@ use crate::framing::{Framing, read_number};
 use crate::generation::{is_refusal, open_series, seq_of};
 use crate::open::GENERATION_RECORDS_MAX;
 use crate::series::SERIES_MAX;
+use crate::twin;
 
 /// A generation is sealed at 8 MiB, and what sled rewrites meanwhile has never doubled that. What is larger is not one
 /// of ours, and is not looked at: it all stands in the memory of the process that looks.
@@ -90,7 +91,8 @@ impl Carved {
             return Ok(Self { is_orderly: true, ..Self::default() });
         }
         let (bytes, is_readable) = read_pages(&file, usize::try_from(length).expect("checked against LOG_BYTES_MAX"))?;
-        let carved = Self::of(bytes, first);
+        let mut carved = Self::of(bytes, first);
+        carved.series.fill_in(&twin::read(dir));
         Ok(Self { is_orderly: carved.is_orderly && is_readable, ..carved })
     }
 
@@ -191,6 +193,20 @@ impl Table {
             table.known.push(series.what);
         }
         table
+    }
+
+    /// Puts those of a twin where none was found.
+    fn fill_in(&mut self, twin: &[Arc<Series>]) {
+        let Some(first) = twin.first().filter(|_| twin.len() <= SERIES_MAX) else { return };
+        let missing = Arc::clone(self.missing.get_or_insert_with(|| Arc::new(Series::clone(first))));
+        if self.known.len() < twin.len() {
+            self.known.resize(twin.len(), Arc::clone(&missing));
+        }
+        for (known, series) in self.known.iter_mut().zip(twin) {
+            if Arc::ptr_eq(known, &missing) {
+                *known = Arc::clone(series);
+            }
+        }
     }
 
     fn is_missing(&self, series: &Arc<Series>) -> bool {

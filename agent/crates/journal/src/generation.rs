@@ -13,6 +13,7 @@ use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use model::{GapReason, Numbered, Seq, SeqRange, Series, Timestamp};
@@ -22,6 +23,7 @@ use crate::codec::{self, Header, crc32c, mirror};
 use crate::disk;
 use crate::error::JournalError;
 use crate::open::GENERATION_RECORDS_MAX;
+use crate::twin;
 
 /// sled's default is 1 GiB. Counts page bytes, not heap.
 const CACHE_BYTES: u64 = 4 << 20;
@@ -76,6 +78,8 @@ pub(crate) struct Generation {
     records: sled::Tree,
     series: sled::Tree,
     known: RwLock<Vec<Arc<Series>>>,
+    /// How many of them the twin has.
+    twinned: AtomicUsize,
     /// Whether every series read when it was opened.
     is_whole: bool,
     db_file: File,
@@ -119,7 +123,8 @@ impl Generation {
         let db_file = File::options().write(true).open(&db_path).map_err(|error| io_fault(&db_path, error))?;
         let (known, is_whole) = read_series(&series).map_err(|error| sled_fault(dir, error))?;
         let dir = dir.to_owned();
-        Ok(Self { dir, first, records, series, known: RwLock::new(known), is_whole, db_file, db })
+        let twinned = AtomicUsize::new(known.len());
+        Ok(Self { dir, first, records, series, known: RwLock::new(known), twinned, is_whole, db_file, db })
     }
 
     pub(crate) fn first(&self) -> Seq {
@@ -179,6 +184,11 @@ impl Generation {
     /// Makes all that was inserted durable. Not to be called again after it failed.
     pub(crate) fn flush(&self) -> Result<(), JournalError> {
         let sync = |source| JournalError::Sync { path: self.dir.clone(), source };
+        let known = self.known();
+        if known.len() > self.twinned.load(Ordering::Relaxed) {
+            twin::write(&self.dir, &known)?;
+            self.twinned.store(known.len(), Ordering::Relaxed);
+        }
         // Nothing is promised yet: what this leaves half written is looked at afresh by the next open.
         self.db.flush().map_err(|error| self.fault(error).into_error())?;
         disk::sync_data(&self.db_file, &self.dir).map_err(|error| sync(Box::new(error)))

@@ -22,6 +22,7 @@
 //! <path>/epoch                       "tidegate-journal 1 <epoch>"
 //! <path>/g00000000000000000001/      one sled database a generation, named by its first number
 //! <path>/g00000000000000072001/        tree `records`: first number -> value    tree `series`: id -> series
+//!   series                             the series once more, should their page be spoilt
 //! <path>/cursors/<sink>.0, .1        two slots, written in turn
 //! <path>/sealed/<sink>/<first>-<next>    bytes of batches that were named
 //! <path>/gaps                        losses that no durable event tells yet
@@ -95,6 +96,7 @@ mod shelf;
 mod slot;
 mod space;
 mod thin;
+mod twin;
 mod vet;
 
 pub use audit::{Audit, Finding};

@@ -125,6 +125,17 @@ pub(crate) fn get_series(bytes: &[u8]) -> Result<Series, Damaged> {
     series_of(get(bytes)?)
 }
 
+/// A list of series.
+pub(crate) fn put_all_series(out: &mut Vec<u8>, all: &[Arc<Series>]) {
+    let mirrors: Vec<_> = all.iter().map(|series| series_mirror(series)).collect();
+    put(out, &mirrors);
+}
+
+/// A list of series.
+pub(crate) fn get_all_series(bytes: &[u8]) -> Result<Vec<Series>, Damaged> {
+    get::<Vec<SeriesMirror>>(bytes)?.into_iter().map(series_of).collect()
+}
+
 /// Appends a cursor.
 pub(crate) fn put_cursor(out: &mut Vec<u8>, cursor: &Cursor) {
     let confirmed = cursor.confirmed.ranges().iter().map(|range| (range.first.0, range.next.0)).collect();
