@@ -234,10 +234,10 @@ impl Parts<'_> {
                 let epoch = move || reader.epoch();
                 let alarms = alarms::run(link.clone(), ahead, device, epoch, heard, stop.clone());
                 sinks.spawn(format!("alarms:{}", sink.id), alarms);
-                let topic = mqtt.topic.clone();
+                let mqtt = mqtt.clone();
                 let make = move |epoch: &Epoch| {
-                    let device = config.device.clone();
-                    Ok(MqttSink::new(link.clone(), topic.clone(), device, epoch.clone(), of.batch))
+                    let (device, series) = (config.device.clone(), config.series());
+                    MqttSink::new(link.clone(), &mqtt, of.batch, device, epoch.clone(), &series)
                 };
                 sinks.spawn(name, runner::run(make, with, stop));
             }

@@ -66,8 +66,34 @@ pub struct MqttConfig {
     pub tls: Option<TlsConfig>,
     /// Topic of the readings; the other topics stand beside it.
     pub topic: String,
+    /// What a batch is written as.
+    pub format: MqttFormat,
+    /// What stands around that.
+    pub compress: MqttCompress,
     /// Login, with the file that holds the password.
     pub login: Option<(String, PathBuf)>,
+}
+
+/// `format` of an mqtt sink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MqttFormat {
+    /// An envelope with a row a reading.
+    Json,
+    /// An envelope with arrays.
+    JsonColumns,
+    /// RFC 8428.
+    Senml,
+    /// The journal's columns.
+    Columnar,
+}
+
+/// `compress` of an mqtt sink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MqttCompress {
+    /// As it is.
+    None,
+    /// One zstd frame a message.
+    Zstd,
 }
 
 /// `[sink.*.tls]`
@@ -161,6 +187,13 @@ enum Type {
 
 const TYPE: &[(&str, Type)] = &[("mqtt", Type::Mqtt), ("s3", Type::S3), ("file", Type::File)];
 const FORMAT: &[(&str, Format)] = &[("parquet", Format::Parquet), ("ndjson", Format::Ndjson)];
+const MQTT_FORMAT: &[(&str, MqttFormat)] = &[
+    ("json", MqttFormat::Json),
+    ("json-columns", MqttFormat::JsonColumns),
+    ("senml", MqttFormat::Senml),
+    ("columnar", MqttFormat::Columnar),
+];
+const MQTT_COMPRESS: &[(&str, MqttCompress)] = &[("none", MqttCompress::None), ("zstd", MqttCompress::Zstd)];
 const CHECKSUM: &[(&str, Checksum)] = &[
     ("auto", Checksum::Auto),
     ("crc64nvme", Checksum::Crc64Nvme),
@@ -172,6 +205,8 @@ const CHECKSUM: &[(&str, Checksum)] = &[
 /// Batches of a message: IoT Core refuses publishes above 128 KiB, topic and properties included.
 const MQTT_BATCH: BatchConfig =
     BatchConfig { max_age: Duration::from_secs(10), max_readings: 500, max_bytes: 96 << 10 };
+/// As many of a format that packs them are about as many bytes as `MQTT_BATCH` has of `json`.
+const PACKED_READINGS: usize = 5_000;
 /// Batches of an object.
 const LAKE_BATCH: BatchConfig =
     BatchConfig { max_age: Duration::from_secs(900), max_readings: 1_000_000, max_bytes: 4 << 20 };
@@ -184,7 +219,13 @@ fn read(name: &str, section: &Section<'_>, device: &DeviceConfig) -> Option<Sink
     let id = SinkId::try_new(name).map_err(|error| section.refuse("", Misfit::new(error.to_string()))).ok();
     let kind = section.require("type", choice(TYPE))?;
     let (batch, kind) = match kind {
-        Type::Mqtt => (read_batch(section, MQTT_BATCH), read_mqtt(section, device).map(SinkKind::Mqtt)),
+        Type::Mqtt => {
+            let mqtt = read_mqtt(section, device);
+            let is_packed = |mqtt: &MqttConfig| matches!(mqtt.format, MqttFormat::JsonColumns | MqttFormat::Columnar);
+            let max_readings =
+                if mqtt.as_ref().is_some_and(is_packed) { PACKED_READINGS } else { MQTT_BATCH.max_readings };
+            (read_batch(section, BatchConfig { max_readings, ..MQTT_BATCH }), mqtt.map(SinkKind::Mqtt))
+        }
         Type::S3 => (read_batch(section, LAKE_BATCH), read_s3(section, device).map(SinkKind::S3)),
         Type::File => (read_batch(section, LAKE_BATCH), read_file(section, device).map(SinkKind::File)),
     };
@@ -223,9 +264,9 @@ fn read_mqtt(section: &Section<'_>, device: &DeviceConfig) -> Option<MqttConfig>
         });
     };
     only("profile", &["generic"]);
-    only("format", &["json"]);
-    only("compress", &["none"]);
     only("backlog", &["oldest-first"]);
+    let format = section.get("format", choice(MQTT_FORMAT)).unwrap_or(MqttFormat::Json);
+    let compress = section.get("compress", choice(MQTT_COMPRESS)).unwrap_or(MqttCompress::None);
     let username = section.get("username", expanded(device));
     let password_file = section.get("password_file", path);
     let login = match (username, password_file) {
@@ -242,7 +283,7 @@ fn read_mqtt(section: &Section<'_>, device: &DeviceConfig) -> Option<MqttConfig>
         section.refuse("tls", Misfit::new("`tls` is of no use with mqtt://").help("url = \"mqtts://...\""));
     }
     let tls = is_tls.then(|| tls.unwrap_or_default());
-    Some(MqttConfig { host, port, tls, topic, login })
+    Some(MqttConfig { host, port, tls, topic, format, compress, login })
 }
 
 fn broker_url(url: &str) -> Fit<(String, u16, bool)> {

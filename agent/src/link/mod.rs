@@ -44,6 +44,34 @@ pub struct Presence {
     pub gone: Bytes,
 }
 
+/// What goes with a message beside its topic and payload.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Label {
+    /// MQTT 5's content type.
+    pub content_type: Option<&'static str>,
+    /// Whether the broker keeps it for whoever subscribes later.
+    pub is_retained: bool,
+}
+
+/// Tells whether there was another connection since it was made.
+#[derive(Debug, Clone)]
+pub struct Connections(watch::Receiver<Option<Arc<str>>>);
+
+impl Connections {
+    /// Whether a connection was made or lost since.
+    pub fn has_new(&self) -> bool {
+        self.0.has_changed().unwrap_or(true)
+    }
+
+    /// The same, from now on.
+    #[must_use]
+    pub fn seen(&self) -> Self {
+        let mut seen = self.0.clone();
+        seen.mark_unchanged();
+        Self(seen)
+    }
+}
+
 /// The topic `word` that stands beside the readings'.
 pub fn beside(readings_topic: &str, word: &str) -> String {
     let above = readings_topic.rsplit_once('/').map_or(readings_topic, |(above, _)| above);
@@ -73,11 +101,16 @@ pub struct Link {
 impl Link {
     /// Publishes at QoS 1 and waits for the broker's PUBACK. Waits for a connection as long as it takes.
     pub async fn publish(&self, topic: &str, payload: Bytes) -> Result<(), PublishError> {
+        self.publish_labelled(topic, payload, Label::default()).await
+    }
+
+    /// The same with a label.
+    pub async fn publish_labelled(&self, topic: &str, payload: Bytes, label: Label) -> Result<(), PublishError> {
         if payload.len() > PUBLISH_BYTES_MAX {
             return Err(PublishError::TooLarge { bytes: payload.len() });
         }
         let turn = self.queue.lock().await;
-        let sent = self.send(topic, payload).await;
+        let sent = self.send(topic, payload, label).await;
         drop(turn);
         match sent {
             Some(sent) => sent.confirmed().await,
@@ -88,23 +121,28 @@ impl Link {
 
     /// The same, ahead of everything that waits for its turn.
     pub async fn publish_ahead(&self, topic: &str, payload: Bytes) -> Result<(), PublishError> {
-        match self.send(topic, payload).await {
+        match self.send(topic, payload, Label::default()).await {
             Some(sent) => sent.confirmed().await,
             None => std::future::pending().await,
         }
     }
 
     /// Sends over the next connection that takes it; `None` if there will be no other.
-    async fn send(&self, topic: &str, payload: Bytes) -> Option<session::Sent> {
+    async fn send(&self, topic: &str, payload: Bytes, label: Label) -> Option<session::Sent> {
         let mut pipe = self.pipe.clone();
         loop {
             let held = pipe.wait_for(Option::is_some).await.ok()?.clone()?;
-            if let Some(sent) = held.send(topic, payload.clone()).await {
+            if let Some(sent) = held.send(topic, payload.clone(), label).await {
                 return Some(sent);
             }
             // That one has ended; whoever ended it is about to say so.
             pipe.changed().await.ok()?;
         }
+    }
+
+    /// Tells of connections made from now on.
+    pub fn connections(&self) -> Connections {
+        Connections(self.trouble.clone())
     }
 
     /// Why there is no connection, while there is none.

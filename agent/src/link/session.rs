@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rumqttc::mqttbytes::QoS;
-use rumqttc::mqttbytes::v5::{LastWill, Packet, PubAckReason};
+use rumqttc::mqttbytes::v5::{LastWill, Packet, PubAckReason, PublishProperties};
 use rumqttc::{
     AsyncClient, Event, EventLoop, MqttOptions, PublishNotice, PublishNoticeError, PublishOptions, SessionMode,
     TlsConfiguration, Transport,
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::tls::{TlsError, client_config};
-use super::{PUBLISH_BYTES_MAX, Presence};
+use super::{Label, PUBLISH_BYTES_MAX, Presence};
 use crate::config::MqttConfig;
 use crate::telemetry::logs::chain;
 
@@ -72,8 +72,15 @@ pub struct Sent(PublishNotice);
 
 impl Pipe {
     /// Puts a message at QoS 1 on its way; `None` if the connection has ended.
-    pub async fn send(&self, topic: &str, payload: Bytes) -> Option<Sent> {
-        let options = PublishOptions::new(QoS::AtLeastOnce);
+    pub async fn send(&self, topic: &str, payload: Bytes, label: Label) -> Option<Sent> {
+        let mut options = PublishOptions::new(QoS::AtLeastOnce);
+        if label.is_retained {
+            options = options.retained();
+        }
+        if let Some(content_type) = label.content_type {
+            let content_type = Some(content_type.to_owned());
+            options = options.properties(PublishProperties { content_type, ..PublishProperties::default() });
+        }
         match self.client.publish_tracked(topic.to_owned(), payload, options).await {
             Ok(notice) => Some(Sent(notice)),
             Err(error) => {

@@ -1,14 +1,27 @@
-//! The MQTT sink: one JSON envelope a publish, confirmed by the broker's PUBACK and nothing less.
+//! The MQTT sink: one batch a publish, in the format that is asked for, confirmed by the broker's PUBACK and nothing less.
 
 pub mod alarms;
+mod by_series;
+mod columnar;
+mod encoding;
 mod envelope;
+mod heading;
+mod json_columns;
+mod said;
+mod senml;
+mod units;
+
+use std::sync::Arc;
 
 use bytes::Bytes;
-use model::{Epoch, Numbered, SeqRange};
+use model::{Epoch, Numbered, SeqRange, Series};
 
 use super::{Batch, BatchLimits, DeliverError, Sink};
-use crate::config::{BatchConfig, DeviceConfig};
-use crate::link::{Link, PublishError};
+use crate::config::{BatchConfig, DeviceConfig, MqttConfig, MqttFormat};
+use crate::link::{Label, Link, PUBLISH_BYTES_MAX, PublishError};
+use encoding::Encoding;
+use heading::Heading;
+use said::SaidHeading;
 
 /// Publishes under way at once: below IoT Core's 100, above what a 600 ms satellite link needs at 64 kbit/s.
 const WINDOW: usize = 16;
@@ -20,18 +33,55 @@ pub struct MqttSink {
     device: DeviceConfig,
     epoch: Epoch,
     limits: BatchLimits,
+    encoding: Encoding,
+    /// What `columnar` messages refer to.
+    heading: Option<SaidHeading>,
 }
 
 impl MqttSink {
-    /// A sink that publishes to `topic` over `link`.
-    pub fn new(link: Link, topic: String, device: DeviceConfig, epoch: Epoch, batch: BatchConfig) -> Self {
-        let limits = BatchLimits {
-            age_max: batch.max_age,
-            records_max: batch.max_readings,
-            bytes_max: usize::try_from(batch.max_bytes).unwrap_or(usize::MAX),
-            window: WINDOW,
+    /// A sink that publishes to the topic of `config` over `link`. `series` are those of the configured instruments.
+    pub fn new(
+        link: Link,
+        config: &MqttConfig,
+        batch: BatchConfig,
+        device: DeviceConfig,
+        epoch: Epoch,
+        series: &[Arc<Series>],
+    ) -> std::io::Result<Self> {
+        let bytes_max = usize::try_from(batch.max_bytes).unwrap_or(usize::MAX).min(PUBLISH_BYTES_MAX);
+        let limits = BatchLimits { age_max: batch.max_age, records_max: batch.max_readings, bytes_max, window: WINDOW };
+        let encoding = Encoding { format: config.format, compress: config.compress };
+        let fits = |json: &[u8]| encoding.wrap(json.to_vec()).is_ok_and(|payload| payload.len() <= bytes_max);
+        let heading = match config.format {
+            MqttFormat::Columnar => {
+                let heading = Heading::new(&device, &epoch, series, fits)?;
+                Some(SaidHeading::new(heading, &config.topic, encoding, &link)?)
+            }
+            MqttFormat::Json | MqttFormat::JsonColumns | MqttFormat::Senml => None,
         };
-        Self { link, topic, device, epoch, limits }
+        Ok(Self { link, topic: config.topic.clone(), device, epoch, limits, encoding, heading })
+    }
+
+    fn payload(&self, range: SeqRange, records: &[Numbered]) -> std::io::Result<Vec<u8>> {
+        let (device, epoch) = (&self.device, &self.epoch);
+        let payload = match (self.encoding.format, &self.heading) {
+            (MqttFormat::Json, _) => envelope::encode(device, epoch, range, records)?,
+            (MqttFormat::JsonColumns, _) => json_columns::encode(device, epoch, range, records)?,
+            (MqttFormat::Senml, _) => senml::encode(device, epoch, range, records)?,
+            (MqttFormat::Columnar, heading) => {
+                let heading = heading.as_ref().expect("made in `new` for this format");
+                columnar::encode(heading.heading(), range, records)?
+            }
+        };
+        self.encoding.wrap(payload)
+    }
+
+    async fn publish(&self, batch: &Batch) -> Result<(), PublishError> {
+        if let Some(heading) = &self.heading {
+            heading.say(&self.link).await?;
+        }
+        let label = Label { content_type: Some(self.encoding.content_type()), is_retained: false };
+        self.link.publish_labelled(&batch.key, batch.bytes.clone(), label).await
     }
 }
 
@@ -46,18 +96,22 @@ impl Sink for MqttSink {
     }
 
     fn cut(&self, records: &[Numbered]) -> usize {
-        records.len()
+        match self.encoding.format {
+            MqttFormat::Columnar => records.len().min(columnar::RECORDS_MAX),
+            MqttFormat::Json | MqttFormat::JsonColumns | MqttFormat::Senml => records.len(),
+        }
     }
 
     fn encode(&self, range: SeqRange, records: &[Numbered]) -> Result<Batch, DeliverError> {
-        let bytes = envelope::encode(&self.device, &self.epoch, range, records)
+        let bytes = self
+            .payload(range, records)
             .map_err(|error| DeliverError::reject(format!("can not be encoded: {error}")))?;
         Ok(Batch { range, key: self.topic.clone(), bytes: Bytes::from(bytes), note: Bytes::new() })
     }
 
     async fn deliver(&self, batch: &Batch) -> Result<(), DeliverError> {
         loop {
-            match self.link.publish(&batch.key, batch.bytes.clone()).await {
+            match self.publish(batch).await {
                 Ok(()) => return Ok(()),
                 // The link knows when to try the next connection, and keeps the order; nothing here need wait.
                 Err(PublishError::Disconnected) => {}
