@@ -5,6 +5,8 @@ mod by_series;
 mod columnar;
 mod encoding;
 mod envelope;
+#[cfg(test)]
+mod golden;
 mod heading;
 mod json_columns;
 mod said;
