@@ -4,6 +4,7 @@ wrong with a message, an answer that says so.
 usage: golden.py
 """
 
+import json
 import pathlib
 import random
 import struct
@@ -50,6 +51,13 @@ except LacksHeading as lacks:
     assert lacks.heading in headings
     seqs = [row["seq"] for row in wanted]
     assert lacks.first <= min(seqs) and max(seqs) < lacks.next, lacks
+
+document = (cloud.parent / "docs/CLOUD.md").read_text(encoding="utf-8")
+shown = [block.split("```")[0] for block in document.split("```json\n")[1:]]
+for block in (block for block in shown if '"first"' in block):
+    message = json.loads(block)
+    seqs = sorted(row["seq"] for row in rows(block.encode()))
+    assert seqs == list(range(message["first"], message["next"])), block
 
 print("seed", SEED)
 dice = random.Random(SEED)

@@ -14,6 +14,7 @@ pub mod process;
 pub mod pty;
 pub mod talker;
 
+pub mod meter;
 pub mod mosquitto;
 pub mod seaweed;
 pub mod subscriber;

@@ -3,7 +3,7 @@
 //! The folder's NDJSON is the reference; the messages are read by `cloud/tidegate_rows`, the `SenML` ones by a library that
 //! others wrote, too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::Output;
@@ -256,8 +256,8 @@ fn a_heading_is_there_for_whoever_comes_late_and_is_said_again_to_a_broker_that_
     wait_read(&agent, "do-4", 200);
     agent.wait_delivered(LIMIT);
 
-    let late = Subscriber::start(&broker, "farm/+/+/cloud/series/#", &dir.path().join("late"));
-    let heading = late.wait_for_messages(1, LIMIT).remove(0);
+    let latecomer = Subscriber::start(&broker, "farm/+/+/cloud/series/#", &dir.path().join("late"));
+    let heading = latecomer.wait_for_messages(1, LIMIT).remove(0);
     assert!(heading.retained, "from the broker's memory");
     let said = subscriber.messages().into_iter().filter(|message| message.topic == heading.topic).count();
     assert_eq!(said, 1, "once a connection, not with every message");
@@ -324,6 +324,7 @@ fn a_backlog_from_before_a_change_of_units_brings_its_series_along() {
         assert_eq!(expected.iter().filter(|row| row.whole["unit"] == unit).count(), 40, "{unit}");
     }
     assert_same_rows("cloud", rows_of(&subscriber, "cloud", expected.len()), &expected, true);
-    let headings = subscriber.messages().into_iter().filter(|message| message.topic.contains("/series/")).count();
-    assert_eq!(headings, 1, "that of the configuration in force");
+    let messages = subscriber.messages().into_iter().map(|message| message.topic);
+    let headings: BTreeSet<String> = messages.filter(|topic| topic.contains("/series/")).collect();
+    assert_eq!(headings.len(), 1, "that of the configuration in force: {headings:?}");
 }
