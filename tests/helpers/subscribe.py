@@ -29,7 +29,7 @@ def on_subscribe(_client, _userdata, _mid, _reasons, _properties):
 
 
 def on_message(_client, _userdata, message):
-    line = {"topic": message.topic, "retained": bool(message.retain)}
+    line = {"topic": message.topic, "retained": bool(message.retain), "bytes": len(message.payload)}
     line["content_type"] = getattr(message.properties, "ContentType", None)
     try:
         line["payload"] = json.loads(message.payload)

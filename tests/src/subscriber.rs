@@ -26,6 +26,8 @@ pub struct Message {
     pub retained: bool,
     /// What it says that its payload is.
     pub content_type: Option<String>,
+    /// The size of its payload as sent.
+    pub bytes: u64,
     /// Its payload as JSON; null where it was none.
     pub payload: Value,
 }
@@ -122,6 +124,7 @@ fn message(line: &str) -> Option<Message> {
         topic: value["topic"].as_str()?.to_owned(),
         retained: value["retained"].as_bool()?,
         content_type: value["content_type"].as_str().map(str::to_owned),
+        bytes: value["bytes"].as_u64()?,
         payload: value["payload"].clone(),
     })
 }

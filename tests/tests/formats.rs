@@ -10,6 +10,7 @@ use std::process::Output;
 use std::time::Duration;
 
 use e2e::agent::{self, Agent, item};
+use e2e::faketime;
 use e2e::mosquitto::Mosquitto;
 use e2e::patience::wait_for;
 use e2e::places;
@@ -20,13 +21,15 @@ use serde_json::Value;
 
 const LIMIT: Duration = Duration::from_mins(1);
 const FORMATS: [&str; 4] = ["json", "json-columns", "senml", "columnar"];
+/// Small enough that every format has to cut its batches, and to leave series out of a heading.
+const BYTES_MAX: u64 = 1024;
 const COMPRESS: [&str; 2] = ["none", "zstd"];
 
 /// A sink of this format below a topic of its own, named as the format is.
 fn sink(name: &str, url: &str, format: &str, compress: &str) -> String {
     format!(
         "[sink.{name}]\ntype = \"mqtt\"\nurl = \"{url}\"\nformat = \"{format}\"\ncompress = \"{compress}\"\n\
-         topic = \"farm/{{site}}/{{device}}/{name}/readings\"\nbatch = {{ max_age = \"500ms\" }}\n\n"
+         topic = \"farm/{{site}}/{{device}}/{name}/readings\"\nbatch = {{ max_age = \"500ms\", max_bytes = \"{BYTES_MAX}B\" }}\n\n"
     )
 }
 
@@ -184,6 +187,7 @@ fn assert_content_types(subscriber: &Subscriber, name: &str, format: &str, compr
     let messages: Vec<Message> = subscriber.messages().into_iter().filter(|one| one.topic.ends_with(&topic)).collect();
     for message in &messages {
         assert_eq!(message.content_type.as_ref(), Some(&expected), "{name}");
+        assert!(message.bytes <= BYTES_MAX, "{name}: a message of {} bytes", message.bytes);
         let is_json = message.payload.is_object() || message.payload.is_array();
         assert_eq!(is_json, compress == "none" && format != "columnar", "{name}: {message:?}");
     }
@@ -286,6 +290,45 @@ fn a_heading_is_there_for_whoever_comes_late_and_is_said_again_to_a_broker_that_
     let expected: Vec<Row> = expected.into_iter().filter(|row| row.seq >= from).collect();
     assert!(expected.len() >= 200, "all that was said since");
     assert_same_rows("cloud", heard, &expected, true);
+}
+
+/// A reading whose time was put right leaves with that time, whatever it was when it was written down.
+#[test]
+fn times_that_were_put_right_are_right_in_every_format() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = Mosquitto::started(&dir.path().join("broker"));
+    let subscriber = Subscriber::start(&broker, "farm/#", &dir.path().join("heard"));
+    let port = Port::plugged(&dir.path().join("port"));
+    let lake = dir.path().join("lake");
+    let preamble = agent::preamble(dir.path(), "200ms").replace("hold_untrusted = \"0s\"", "hold_untrusted = \"1h\"");
+    let config = preamble
+        + &probe("do-4", port.path(), "mg/L")
+        + &agent::file_sink("usb", &lake, "ndjson")
+        + &FORMATS.map(|format| sink(format, &broker.url(), format, "zstd")).concat();
+    faketime::set(dir.path(), "@1970-01-01 00:00:10");
+    let mut agent = faketime::launched(dir.path(), &config);
+    agent.wait_ready();
+    agent.wait_open(&port, "do-4");
+    say(&port, 0..50);
+    agent.wait_until("readings to be held", LIMIT, |status| {
+        item(status, "instruments", "do-4")["readings_total"] == 200
+            && FORMATS.iter().all(|sink| item(status, "sinks", sink)["state"] == "holding")
+    });
+    faketime::set(dir.path(), "+0");
+    agent.wait_until("the clock to be trusted", LIMIT, |status| status["clock"]["state"] == "synced");
+    say(&port, 50..100);
+    wait_read(&agent, "do-4", 400);
+    agent.wait_delivered(LIMIT);
+    agent.terminate();
+
+    let expected = reference(&lake);
+    for clock in ["corrected", "synced"] {
+        assert!(expected.iter().any(|row| row.clock == clock && row.time.starts_with("20")), "nothing is {clock}");
+    }
+    for format in FORMATS {
+        let found = rows_of(&subscriber, format, expected.len());
+        assert_same_rows(format, found, &expected, format != "senml");
+    }
 }
 
 /// What waits from before a change of configuration is of series that the new heading does not know.

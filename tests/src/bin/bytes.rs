@@ -104,7 +104,7 @@ fn watch(agent: &Agent, sinks: &mut [Sink]) {
             let delivered = item(&status, "sinks", &sink.name)["delivered_total"].as_u64().unwrap_or_default();
             if delivered != sink.last.1 {
                 (sink.last, sink.moved_at) = ((sink.meter.bytes(), delivered), at);
-            } else if delivered > 0 && at - sink.moved_at >= STILL_FOR && sink.first.is_none() {
+            } else if delivered > 0 && at >= sink.moved_at + STILL_FOR && sink.first.is_none() {
                 sink.first = Some((sink.meter.bytes(), delivered));
             }
         }
