@@ -14,10 +14,10 @@ pub mod process;
 pub mod pty;
 pub mod talker;
 
-pub mod meter;
 pub mod mosquitto;
 pub mod seaweed;
 pub mod subscriber;
+pub mod wire;
 
 pub mod lake;
 pub mod row;

@@ -16,41 +16,58 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::backoff::Backoff;
-use crate::config::{DeviceConfig, MqttConfig};
+use crate::config::MqttConfig;
 use crate::telemetry::logs::chain;
 
 pub use session::PublishError;
-use session::{Pipe, Session};
+use session::{End, Pipe, Session};
 
 /// First and longest wait before the next connection; full jitter.
 const RECONNECT_WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(120));
 
+/// The same where nobody heard the attempt: it troubled no one, and the link may be back at any moment.
+const UNHEARD_WAITS: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
+
+/// The same where another client has our id: two that fight for it help nobody.
+const TAKEN_OVER_WAITS: (Duration, Duration) = (Duration::from_secs(300), Duration::from_secs(1_800));
+
 /// A connection that held for so long was a good one: the next wait starts small again.
 const STABLE_AFTER: Duration = Duration::from_secs(30);
+
+/// Brokers older than MQTT 5's reasons just hang up on the one of two clients with one id that came first. After so many
+/// times that is worth a word.
+const HUNG_UP_MAX: u32 = 3;
+
+/// The shortest keepalive; IoT Core takes no less.
+const KEEPALIVE_LEAST: Duration = Duration::from_secs(30);
+
+/// A connection that held for so long does not need to be kept so warm.
+const HELD_LONG: Duration = Duration::from_secs(24 * 3_600);
 
 /// Largest payload: IoT Core refuses publishes above 128 KiB.
 pub const PUBLISH_BYTES_MAX: usize = 128 << 10;
 
-/// Who connects, and what the broker says when we are gone.
-#[derive(Debug, Clone)]
-pub struct Presence {
-    /// MQTT client id.
-    pub client_id: String,
-    /// Retained status topic.
+/// What is published, and what the broker is told of it.
+#[derive(Debug, Clone, Default)]
+pub struct Message {
+    /// Where to.
     pub topic: String,
-    /// Retained there while we are connected.
-    pub birth: Bytes,
-    /// Retained there by the broker when we vanish, and by us when we end.
-    pub gone: Bytes,
+    /// What.
+    pub payload: Bytes,
+    /// Its media type.
+    pub content_type: Option<&'static str>,
+    /// After so long the broker need not deliver it any more.
+    pub expires: Option<Duration>,
+    /// Whether the broker keeps it for those who come later.
+    pub is_retained: bool,
 }
 
-/// What goes with a message beside its topic and payload.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Label {
-    /// MQTT 5's content type.
-    pub content_type: Option<&'static str>,
-    /// Whether the broker keeps it for whoever subscribes later.
-    pub is_retained: bool,
+impl Message {
+    /// Bytes that it costs on the wire, but for what lies below MQTT: header, topic, a packet's number and properties.
+    pub fn bytes(&self) -> u64 {
+        let about = 16 + self.topic.len() + self.content_type.map_or(0, |word| 3 + word.len());
+        u64::try_from(about + self.payload.len()).unwrap_or(u64::MAX)
+    }
 }
 
 /// Tells whether there was another connection since it was made.
@@ -72,20 +89,19 @@ impl Connections {
     }
 }
 
-/// The topic `word` that stands beside the readings'.
-pub fn beside(readings_topic: &str, word: &str) -> String {
-    let above = readings_topic.rsplit_once('/').map_or(readings_topic, |(above, _)| above);
-    format!("{above}/{word}")
-}
-
-impl Presence {
-    /// The presence of a device whose readings go to `readings_topic`: `status` stands beside it.
-    pub fn of(device: &DeviceConfig, readings_topic: &str, version: &str) -> Self {
-        let topic = beside(readings_topic, "status");
-        let birth = serde_json::json!({"state": "online", "device": device.id, "version": version});
-        let gone = serde_json::json!({"state": "offline"});
-        Self { client_id: device.id.to_string(), topic, birth: birth.to_string().into(), gone: gone.to_string().into() }
-    }
+/// Who connects, and what the broker says when we are gone.
+#[derive(Clone)]
+pub struct Presence {
+    /// MQTT client id.
+    pub client_id: String,
+    /// Retained status topic.
+    pub topic: String,
+    /// Says what is retained there while we are connected.
+    pub birth: Arc<dyn Fn() -> Bytes + Send + Sync>,
+    /// Retained there by the broker when we vanish, and by us when we end.
+    pub gone: Bytes,
+    /// Called when another client has come with our id.
+    pub on_taken_over: Arc<dyn Fn() + Send + Sync>,
 }
 
 /// A way to publish over the connection; clones share it.
@@ -100,43 +116,59 @@ pub struct Link {
 
 impl Link {
     /// Publishes at QoS 1 and waits for the broker's PUBACK. Waits for a connection as long as it takes.
-    pub async fn publish(&self, topic: &str, payload: Bytes) -> Result<(), PublishError> {
-        self.publish_labelled(topic, payload, Label::default()).await
-    }
-
-    /// The same with a label.
-    pub async fn publish_labelled(&self, topic: &str, payload: Bytes, label: Label) -> Result<(), PublishError> {
-        if payload.len() > PUBLISH_BYTES_MAX {
-            return Err(PublishError::TooLarge { bytes: payload.len() });
-        }
+    pub async fn publish(&self, message: &Message) -> Result<(), PublishError> {
         let turn = self.queue.lock().await;
-        let sent = self.send(topic, payload, label).await;
+        let sent = self.send(message).await?;
         drop(turn);
-        match sent {
-            Some(sent) => sent.confirmed().await,
-            // The link has ended with the agent: nothing will be confirmed any more.
-            None => std::future::pending().await,
-        }
+        sent.confirmed().await
     }
 
     /// The same, ahead of everything that waits for its turn.
-    pub async fn publish_ahead(&self, topic: &str, payload: Bytes) -> Result<(), PublishError> {
-        match self.send(topic, payload, Label::default()).await {
-            Some(sent) => sent.confirmed().await,
-            None => std::future::pending().await,
+    pub async fn publish_ahead(&self, message: &Message) -> Result<(), PublishError> {
+        self.send(message).await?.confirmed().await
+    }
+
+    /// Sends over the next connection that takes it.
+    async fn send(&self, message: &Message) -> Result<session::Sent, PublishError> {
+        let mut pipe = self.pipe.clone();
+        loop {
+            let held = pipe.wait_for(Option::is_some).await.map(|held| held.clone());
+            let held = match held {
+                Ok(Some(held)) => held,
+                Ok(None) => continue,
+                // The link has ended with the agent: nothing will be confirmed any more.
+                Err(_) => std::future::pending().await,
+            };
+            let bytes = usize::try_from(message.bytes()).unwrap_or(usize::MAX);
+            // The client library would end the connection over it, again and again.
+            if message.payload.len() > PUBLISH_BYTES_MAX || bytes > held.packet_bytes_max {
+                return Err(PublishError::TooLarge { bytes, most: held.packet_bytes_max.min(PUBLISH_BYTES_MAX) });
+            }
+            if let Some(sent) = held.send(message).await {
+                return Ok(sent);
+            }
+            // That one has ended; whoever ended it is about to say so.
+            if pipe.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
         }
     }
 
-    /// Sends over the next connection that takes it; `None` if there will be no other.
-    async fn send(&self, topic: &str, payload: Bytes, label: Label) -> Option<session::Sent> {
-        let mut pipe = self.pipe.clone();
-        loop {
-            let held = pipe.wait_for(Option::is_some).await.ok()?.clone()?;
-            if let Some(sent) = held.send(topic, payload.clone(), label).await {
-                return Some(sent);
-            }
-            // That one has ended; whoever ended it is about to say so.
-            pipe.changed().await.ok()?;
+    /// Whether there is a connection.
+    pub fn is_up(&self) -> bool {
+        self.pipe.borrow().is_some()
+    }
+
+    /// How large a payload may be over this connection, beside a topic and properties of `about` bytes.
+    pub fn payload_bytes_max(&self, about: u64) -> usize {
+        let packet = self.pipe.borrow().as_ref().map_or(usize::MAX, |pipe| pipe.packet_bytes_max);
+        packet.saturating_sub(usize::try_from(about).unwrap_or(usize::MAX)).min(PUBLISH_BYTES_MAX)
+    }
+
+    /// Waits for a connection.
+    pub async fn up(&self) {
+        if self.pipe.clone().wait_for(Option::is_some).await.is_err() {
+            std::future::pending::<()>().await;
         }
     }
 
@@ -170,13 +202,17 @@ async fn keep_connected(
     trouble: watch::Sender<Option<Arc<str>>>,
     stop: CancellationToken,
 ) {
-    let mut backoff = Backoff::new(RECONNECT_WAITS.0, RECONNECT_WAITS.1);
+    let waits = |(first, most)| Backoff::new(first, most);
+    let (mut broken, mut unheard, mut taken_over) =
+        (waits(RECONNECT_WAITS), waits(UNHEARD_WAITS), waits(TAKEN_OVER_WAITS));
     let mut is_said = false;
+    let mut keepalive = config.keepalive;
+    let mut hung_up = 0;
     loop {
-        let reason = match Session::open(&config, &presence) {
+        let mut connected_at: Option<tokio::time::Instant> = None;
+        let end = match Session::open(&config, &presence, keepalive) {
             Ok(mut session) => {
-                let mut connected_at = None;
-                let reason = session
+                let end = session
                     .drive(&stop, || {
                         info!(host = %config.host, port = config.port, "broker reached");
                         connected_at = Some(tokio::time::Instant::now());
@@ -186,23 +222,70 @@ async fn keep_connected(
                     })
                     .await;
                 pipe.send_replace(None);
-                if connected_at.is_some_and(|at| at.elapsed() >= STABLE_AFTER) {
-                    backoff.reset();
-                }
-                reason
+                end
             }
-            Err(error) => chain(&error),
+            Err(error) => End::Broken(chain(&error)),
         };
-        if stop.is_cancelled() {
-            return;
+        if connected_at.is_some() {
+            unheard.reset();
         }
+        let held = connected_at.map_or(Duration::ZERO, |at| at.elapsed());
+        if held >= STABLE_AFTER {
+            broken.reset();
+        }
+        hung_up = if matches!(end, End::HungUp(_)) && held < STABLE_AFTER { hung_up + 1 } else { 0 };
+        keepalive = adapted(keepalive, config.keepalive, &end, held);
+        let (reason, wait) = match end {
+            End::Stopping => return,
+            End::Unheard(reason) => (reason, unheard.next_wait()),
+            End::HungUp(reason) if hung_up >= HUNG_UP_MAX => {
+                let id = &presence.client_id;
+                (format!("{reason}, again and again: does another client connect as \"{id}\"?"), broken.next_wait())
+            }
+            End::HungUp(reason) | End::Broken(reason) | End::Silent(reason) | End::Disliked(reason) => {
+                (reason, broken.next_wait())
+            }
+            End::TakenOver => {
+                (presence.on_taken_over)();
+                let id = &presence.client_id;
+                let reason = format!("another client connects as \"{id}\" (0x8E): give each device an id of its own");
+                (reason, taken_over.next_wait())
+            }
+        };
         if !std::mem::replace(&mut is_said, true) {
             warn!(host = %config.host, port = config.port, reason = %reason, "no connection to the broker, will try again");
         }
         trouble.send_replace(Some(Arc::from(format!("{}:{}: {reason}", config.host, config.port))));
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(backoff.next_wait()) => {}
+            () = tokio::time::sleep(wait) => {}
         }
+    }
+}
+
+/// The keepalive of the next connection. Routers on the way forget a connection that is quiet for longer than they like:
+/// one that died in silence is kept warmer, down to the shortest that brokers take; one that held for a day less so.
+fn adapted(keepalive: Duration, configured: Duration, end: &End, held: Duration) -> Duration {
+    match end {
+        End::Silent(_) => (keepalive / 2).max(KEEPALIVE_LEAST),
+        _ if held >= HELD_LONG => (keepalive * 2).min(configured),
+        _ => keepalive,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_that_died_in_silence_is_kept_warmer_and_one_that_holds_less_so() {
+        let (most, silent) = (Duration::from_secs(240), End::Silent(String::new()));
+        let shorter = adapted(most, most, &silent, Duration::ZERO);
+        assert_eq!(shorter, Duration::from_secs(120));
+        assert_eq!(adapted(KEEPALIVE_LEAST, most, &silent, Duration::ZERO), KEEPALIVE_LEAST);
+        let broken = End::Broken(String::new());
+        assert_eq!(adapted(shorter, most, &broken, Duration::from_secs(60)), shorter);
+        assert_eq!(adapted(shorter, most, &broken, HELD_LONG), most);
+        assert_eq!(adapted(most, most, &broken, HELD_LONG), most, "never longer than configured");
     }
 }

@@ -15,10 +15,10 @@ use std::time::Duration;
 
 use e2e::agent::{self, Agent, item};
 use e2e::measure::{float, print};
-use e2e::meter::Meter;
 use e2e::mosquitto::Mosquitto;
 use e2e::patience::{now, pause};
 use e2e::pty::Port;
+use e2e::wire::Wire;
 
 const SEED: u64 = 20_260_101;
 const INSTRUMENTS: usize = 20;
@@ -44,7 +44,7 @@ const STILL_FOR: Duration = Duration::from_secs(3);
 struct Sink {
     name: String,
     what: (&'static str, &'static str, u64),
-    meter: Meter,
+    wire: Wire,
     /// Bytes and records delivered, at the end of the first batch and of the last.
     first: Option<(u64, u64)>,
     last: (u64, u64),
@@ -66,11 +66,11 @@ fn main() -> io::Result<()> {
     for (format, compress, age) in
         FORMATS.iter().flat_map(|&f| COMPRESS.iter().flat_map(move |&c| AGES.iter().map(move |&a| (f, c, a))))
     {
-        let meter = Meter::before(broker.port())?;
+        let wire = Wire::to(broker.port(), None);
         let name = format!("{format}-{compress}-{age}");
-        config += &sink(&name, &meter, (format, compress, age));
+        config += &sink(&name, &wire, (format, compress, age));
         let (what, last) = ((format, compress, age), (0, 0));
-        sinks.push(Sink { name, what, meter, first: None, last, moved_at: Duration::ZERO });
+        sinks.push(Sink { name, what, wire, first: None, last, moved_at: Duration::ZERO });
     }
     let mut agent = Agent::started(dir.path(), &config);
     for (number, port) in ports.iter().enumerate() {
@@ -103,12 +103,17 @@ fn watch(agent: &Agent, sinks: &mut [Sink]) {
         for sink in sinks.iter_mut() {
             let delivered = item(&status, "sinks", &sink.name)["delivered_total"].as_u64().unwrap_or_default();
             if delivered != sink.last.1 {
-                (sink.last, sink.moved_at) = ((sink.meter.bytes(), delivered), at);
+                (sink.last, sink.moved_at) = ((bytes(&sink.wire), delivered), at);
             } else if delivered > 0 && at >= sink.moved_at + STILL_FOR && sink.first.is_none() {
-                sink.first = Some((sink.meter.bytes(), delivered));
+                sink.first = Some((bytes(&sink.wire), delivered));
             }
         }
     }
+}
+
+fn bytes(wire: &Wire) -> u64 {
+    let (up, down) = wire.bytes();
+    up + down
 }
 
 fn report(sink: &Sink) {
@@ -143,11 +148,11 @@ fn instrument(number: usize, port: &Path) -> String {
     text
 }
 
-fn sink(name: &str, meter: &Meter, (format, compress, age): (&str, &str, u64)) -> String {
+fn sink(name: &str, wire: &Wire, (format, compress, age): (&str, &str, u64)) -> String {
     format!(
-        "[sink.{name}]\ntype = \"mqtt\"\nurl = \"mqtt://127.0.0.1:{}\"\nformat = \"{format}\"\ncompress = \"{compress}\"\n\
+        "[sink.{name}]\ntype = \"mqtt\"\nurl = \"{}\"\nformat = \"{format}\"\ncompress = \"{compress}\"\n\
          topic = \"farm/{{site}}/{{device}}/readings\"\nbatch = {{ max_age = \"{age}s\", max_readings = 20000 }}\n\n",
-        meter.port()
+        wire.url()
     )
 }
 

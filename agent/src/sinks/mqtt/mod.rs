@@ -14,13 +14,14 @@ mod senml;
 mod units;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use model::{Epoch, Numbered, SeqRange, Series};
 
 use super::{Batch, BatchLimits, DeliverError, Sink};
 use crate::config::{BatchConfig, DeviceConfig, MqttConfig, MqttFormat};
-use crate::link::{Label, Link, PUBLISH_BYTES_MAX, PublishError};
+use crate::link::{Link, Message, PUBLISH_BYTES_MAX, PublishError};
 use encoding::Encoding;
 use heading::Heading;
 use said::SaidHeading;
@@ -35,13 +36,15 @@ pub struct MqttSink {
     device: DeviceConfig,
     epoch: Epoch,
     limits: BatchLimits,
+    is_live_first: bool,
+    expires: Option<Duration>,
     encoding: Encoding,
     /// What `columnar` messages refer to.
     heading: Option<SaidHeading>,
 }
 
 impl MqttSink {
-    /// A sink that publishes to the topic of `config` over `link`. `series` are those of the configured instruments.
+    /// A sink that publishes over `link` as `config` says. `series` are those of the configured instruments.
     pub fn new(
         link: Link,
         config: &MqttConfig,
@@ -57,11 +60,12 @@ impl MqttSink {
         let heading = match config.format {
             MqttFormat::Columnar => {
                 let heading = Heading::new(&device, &epoch, series, fits)?;
-                Some(SaidHeading::new(heading, &config.topic, encoding, &link)?)
+                Some(SaidHeading::new(heading, &config.beside, encoding, &link)?)
             }
             MqttFormat::Json | MqttFormat::JsonColumns | MqttFormat::Senml => None,
         };
-        Ok(Self { link, topic: config.topic.clone(), device, epoch, limits, encoding, heading })
+        let (topic, is_live_first, expires) = (config.topic.clone(), config.is_live_first, config.expires);
+        Ok(Self { link, topic, device, epoch, limits, is_live_first, expires, encoding, heading })
     }
 
     fn payload(&self, range: SeqRange, records: &[Numbered]) -> std::io::Result<Vec<u8>> {
@@ -78,18 +82,25 @@ impl MqttSink {
         self.encoding.wrap(payload)
     }
 
+    /// A message to the readings' topic.
+    fn message(&self, topic: String, payload: Bytes) -> Message {
+        let content_type = Some(self.encoding.content_type());
+        Message { topic, payload, content_type, expires: self.expires, is_retained: false }
+    }
+
     async fn publish(&self, batch: &Batch) -> Result<(), PublishError> {
         if let Some(heading) = &self.heading {
             heading.say(&self.link).await?;
         }
-        let label = Label { content_type: Some(self.encoding.content_type()), is_retained: false };
-        self.link.publish_labelled(&batch.key, batch.bytes.clone(), label).await
+        self.link.publish(&self.message(batch.key.clone(), batch.bytes.clone())).await
     }
 }
 
 impl Sink for MqttSink {
     fn limits(&self) -> BatchLimits {
-        self.limits
+        let about = self.message(self.topic.clone(), Bytes::new()).bytes();
+        let bytes_max = self.limits.bytes_max.min(self.link.payload_bytes_max(about));
+        BatchLimits { bytes_max, ..self.limits }
     }
 
     /// `epoch` and `seq` tell a subscriber what it has seen; sealing every message would wear the flash for nothing.
@@ -112,17 +123,30 @@ impl Sink for MqttSink {
     }
 
     async fn deliver(&self, batch: &Batch) -> Result<(), DeliverError> {
-        loop {
-            match self.publish(batch).await {
-                Ok(()) => return Ok(()),
-                // The link knows when to try the next connection, and keeps the order; nothing here need wait.
-                Err(PublishError::Disconnected) => {}
-                Err(error @ PublishError::NotNow { .. }) => return Err(DeliverError::retry(error.to_string())),
-                Err(error @ (PublishError::Refused { .. } | PublishError::TooLarge { .. })) => {
-                    return Err(DeliverError::reject(error.to_string()));
-                }
-            }
-        }
+        self.publish(batch).await.map_err(|error| match error {
+            // What goes first over the next connection is decided when there is one.
+            PublishError::Disconnected => DeliverError::Away,
+            PublishError::Disliked { reason } => DeliverError::Disliked { reason },
+            PublishError::NotNow { .. } => DeliverError::retry(error.to_string()),
+            PublishError::Refused { .. } | PublishError::TooLarge { .. } => DeliverError::reject(error.to_string()),
+        })
+    }
+
+    fn cost(&self, batch: &Batch) -> u64 {
+        let heading = self.heading.as_ref().map_or(0, SaidHeading::cost);
+        heading + self.message(batch.key.clone(), batch.bytes.clone()).bytes()
+    }
+
+    fn is_reachable(&self) -> bool {
+        self.link.is_up()
+    }
+
+    async fn reachable(&self) {
+        self.link.up().await;
+    }
+
+    fn is_live_first(&self) -> bool {
+        self.is_live_first
     }
 
     async fn tend(&self, _is_end: bool) -> Result<(), DeliverError> {
