@@ -48,7 +48,7 @@ def serve(connection):
             payload = body[5 + topic + properties :]
             if word in payload:
                 if reason != "none":
-                    connection.sendall(bytes([0xE0, 1, int(reason, 16)]))
+                    connection.sendall(bytes([0xE0, 2, int(reason, 16), 0]))
                 # What else is on its way is read, or the end would overtake the reason.
                 connection.shutdown(socket.SHUT_WR)
                 while connection.recv(4096):

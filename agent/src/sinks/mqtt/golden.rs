@@ -29,6 +29,7 @@ fn device() -> DeviceConfig {
         id: DeviceId::try_new("gw-1").expect("a name"),
         site: SiteId::try_new("farm").expect("a name"),
         tags: [("house".to_owned(), "é".to_owned())].into(),
+        health_every: std::time::Duration::ZERO,
     }
 }
 
