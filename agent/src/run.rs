@@ -241,7 +241,8 @@ impl Parts<'_> {
                 sinks.spawn(format!("alarms:{}", sink.id), alarms);
                 let mqtt = mqtt.clone();
                 let make = move |epoch: &Epoch| {
-                    Ok(MqttSink::new(link.clone(), &mqtt, config.device.clone(), epoch.clone(), of.batch))
+                    let (device, series) = (config.device.clone(), config.series());
+                    MqttSink::new(link.clone(), &mqtt, of.batch, device, epoch.clone(), &series)
                 };
                 sinks.spawn(name, runner::run(make, with, stop));
             }

@@ -3,14 +3,17 @@
 usage: subscribe.py PORT FILTER FILE
 
 `subscribed` on stdout says that the broker has confirmed. A broker that goes away is waited for. A payload that is
-no JSON is written as null, with its bytes in `base64`.
+no JSON is written as null, with its bytes in `base64`. The session is called as the file is.
 """
 
 import base64
 import json
+import os.path
 import sys
 
 import paho.mqtt.client as mqtt
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 port, topic_filter, path = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 out = open(path, "w", buffering=1, encoding="utf-8")
@@ -26,7 +29,8 @@ def on_subscribe(_client, _userdata, _mid, _reasons, _properties):
 
 
 def on_message(_client, _userdata, message):
-    line = {"topic": message.topic, "retained": bool(message.retain)}
+    line = {"topic": message.topic, "retained": bool(message.retain), "bytes": len(message.payload)}
+    line["content_type"] = getattr(message.properties, "ContentType", None)
     try:
         line["payload"] = json.loads(message.payload)
     except ValueError:
@@ -35,8 +39,10 @@ def on_message(_client, _userdata, message):
     out.write(json.dumps(line) + "\n")
 
 
-client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="subscriber", clean_session=False)
+client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=os.path.basename(path), protocol=mqtt.MQTTv5)
 client.on_connect, client.on_subscribe, client.on_message = on_connect, on_subscribe, on_message
 client.reconnect_delay_set(min_delay=1, max_delay=1)
-client.connect("127.0.0.1", port, keepalive=60)
+session = Properties(PacketTypes.CONNECT)
+session.SessionExpiryInterval = 3600
+client.connect("127.0.0.1", port, keepalive=60, clean_start=False, properties=session)
 client.loop_forever(retry_first_connection=True)

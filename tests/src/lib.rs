@@ -26,4 +26,5 @@ pub mod captures;
 pub mod oracle;
 
 pub mod agent;
+pub mod faketime;
 pub mod measure;

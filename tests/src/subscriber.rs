@@ -3,6 +3,7 @@
 //! Its session is durable, so that nothing is missed while it reconnects: start it before the agent.
 
 use std::path::{Path, PathBuf};
+use std::process::Output;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -23,8 +24,23 @@ pub struct Message {
     pub topic: String,
     /// Whether the broker gave it from its memory.
     pub retained: bool,
+    /// What it says that its payload is.
+    pub content_type: Option<String>,
+    /// The size of its payload as sent.
+    pub bytes: u64,
     /// Its payload as JSON; null where it was none.
     pub payload: Value,
+}
+
+/// A message as the decoder sees it.
+#[derive(Debug, Clone)]
+pub struct Decoded {
+    /// Its topic.
+    pub topic: String,
+    /// Its rows; none where the heading is lacking.
+    pub rows: Vec<Row>,
+    /// The heading that is lacking, and the positions that the message answers for.
+    pub lacks: Option<(String, u64, u64)>,
 }
 
 /// A running subscriber.
@@ -62,6 +78,23 @@ impl Subscriber {
         row::distinct(readings.flat_map(|message| row::of_envelope(&message.payload)).collect())
     }
 
+    /// What `cloud/tidegate_rows` makes of the messages on topics `.../readings`, one by one.
+    ///
+    /// # Panics
+    /// When it can not read one.
+    #[track_caller]
+    pub fn decoded(&self, is_with_headings: bool) -> Vec<Decoded> {
+        let mut command = places::python("helpers/rows.py");
+        command.arg(&self.heard);
+        if !is_with_headings {
+            command.arg("--without-headings");
+        }
+        let Output { status, stdout, stderr } = command.output().expect("start python");
+        assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
+        let lines = String::from_utf8_lossy(&stdout).into_owned();
+        lines.lines().map(|line| decoded(line).unwrap_or_else(|| panic!("rows.py wrote {line}"))).collect()
+    }
+
     /// Waits until so many messages have been heard.
     #[track_caller]
     pub fn wait_for_messages(&self, count: usize, limit: Duration) -> Vec<Message> {
@@ -74,11 +107,24 @@ impl Subscriber {
     }
 }
 
+fn decoded(line: &str) -> Option<Decoded> {
+    let value: Value = serde_json::from_str(line).ok()?;
+    let rows = value["rows"].as_array().into_iter().flatten().map(|row| Row::of_object(row, ""));
+    let lacks = value["lacks"].as_str().zip(value["first"].as_u64()).zip(value["next"].as_u64());
+    Some(Decoded {
+        topic: value["topic"].as_str()?.to_owned(),
+        rows: rows.collect::<Option<_>>()?,
+        lacks: lacks.map(|((heading, first), next)| (heading.to_owned(), first, next)),
+    })
+}
+
 fn message(line: &str) -> Option<Message> {
     let value: Value = serde_json::from_str(line).ok()?;
     Some(Message {
         topic: value["topic"].as_str()?.to_owned(),
         retained: value["retained"].as_bool()?,
+        content_type: value["content_type"].as_str().map(str::to_owned),
+        bytes: value["bytes"].as_u64()?,
         payload: value["payload"].clone(),
     })
 }

@@ -1,44 +1,17 @@
 //! Honest time: a board that boots in 1970, a clock that is set while readings are taken, and one that never is.
 //!
-//! The agent runs under libfaketime, which fakes the wall clock that the C library gives and leaves the monotonic one
-//! alone, as a board without a battery has them. The file that says the time is changed while it runs: a step.
+//! The agent runs under libfaketime.
 
-use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use e2e::agent::{self, Agent, exit, item};
+use e2e::faketime::{self, set};
 use e2e::lake::Lake;
 use e2e::pty::Port;
 use e2e::row::{self, Row};
 use e2e::talker::Talker;
 
 const LIMIT: Duration = Duration::from_mins(1);
-
-/// Where Debian's `libfaketime` keeps its library for this machine.
-fn library() -> String {
-    let folders = fs::read_dir("/usr/lib").expect("Debian has /usr/lib");
-    let found = folders.filter_map(|entry| {
-        let library = entry.ok()?.path().join("faketime/libfaketime.so.1");
-        library.is_file().then(|| library.display().to_string())
-    });
-    found.last().expect("tests/run installs faketime")
-}
-
-/// An agent for which it is what `clock` says, until that is changed.
-fn agent_at(dir: &Path, config: &str, clock: &Path) -> Agent {
-    let clock = clock.display().to_string();
-    let env = [
-        ("LD_PRELOAD", library()),
-        ("FAKETIME_TIMESTAMP_FILE", clock),
-        ("FAKETIME_NO_CACHE", "1".to_owned()),
-        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
-        ("DONT_FAKE_MONOTONIC", "1".to_owned()),
-        ("NO_FAKE_STAT", "1".to_owned()),
-    ];
-    let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    Agent::launched_with(dir, config, &env)
-}
 
 /// A counter and a folder, under an agent whose clock starts as `time` says; its sink holds for `hold`.
 struct Board {
@@ -56,15 +29,11 @@ impl Board {
             + &agent::counter("counter", port.path())
             + &agent::file_sink("usb", &dir.path().join("lake"), "ndjson");
         set(dir.path(), time);
-        let agent = agent_at(dir.path(), &config, &dir.path().join("clock"));
+        let agent = faketime::launched(dir.path(), &config);
         agent.wait_ready();
         agent.wait_open(&port, "counter");
         Self { dir, agent, port }
     }
-}
-
-fn set(dir: &Path, time: &str) {
-    fs::write(dir.join("clock"), format!("{time}\n")).expect("write into the story's folder");
 }
 
 fn readings(rows: &[Row]) -> Vec<&Row> {

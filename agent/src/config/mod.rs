@@ -36,9 +36,15 @@ pub use port::{PortName, UsbName};
 pub use problem::{ConfigError, Located};
 pub use profile::{About, PROFILE, Simulated, nearest_profile, shipped_profiles, simulated, trial_bus};
 pub use quantity::{AlarmConfig, ExceptionConfig, Origin, QuantityConfig, TestsConfig};
-pub use sink::{BatchConfig, LakeConfig, MqttConfig, MqttProfile, SinkConfig, SinkKind, SpendingConfig};
+pub use sink::{
+    BatchConfig, LakeConfig, MqttCompress, MqttConfig, MqttFormat, MqttProfile, SinkConfig, SinkKind, SpendingConfig,
+};
 
 pub use section::nearest;
+
+use std::sync::Arc;
+
+use model::Series;
 
 use node::Node;
 use section::{Problems, Section};
@@ -61,6 +67,14 @@ pub struct Config {
     pub sinks: Vec<SinkConfig>,
     /// SHA-256 over the merged configuration: two devices with the same hash run the same one.
     pub hash: String,
+}
+
+impl Config {
+    /// What the instruments measure, in the order in which a bus asks or hears them.
+    pub fn series(&self) -> Vec<Arc<Series>> {
+        let instruments = self.buses.iter().flat_map(|bus| &bus.instruments);
+        instruments.flat_map(|instrument| &instrument.quantities).map(|quantity| quantity.series.clone()).collect()
+    }
 }
 
 /// Checks a merged tree. Every problem is found, not only the first.

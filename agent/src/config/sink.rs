@@ -80,6 +80,10 @@ pub struct MqttConfig {
     pub profile: MqttProfile,
     /// Topic of the readings.
     pub topic: String,
+    /// What a batch is written as.
+    pub format: MqttFormat,
+    /// What stands around that.
+    pub compress: MqttCompress,
     /// What the other topics begin with.
     pub beside: String,
     /// Login, with the file that holds the password.
@@ -99,6 +103,28 @@ pub enum MqttProfile {
     Generic,
     /// AWS IoT Core: its limits are kept on our side, where they cost a wait and not a message.
     AwsIot,
+}
+
+/// `format` of an mqtt sink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MqttFormat {
+    /// An envelope with a row a reading.
+    Json,
+    /// An envelope with arrays.
+    JsonColumns,
+    /// RFC 8428.
+    Senml,
+    /// The journal's columns.
+    Columnar,
+}
+
+/// `compress` of an mqtt sink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MqttCompress {
+    /// As it is.
+    None,
+    /// One zstd frame a message.
+    Zstd,
 }
 
 /// `[sink.*.tls]`
@@ -192,6 +218,13 @@ enum Type {
 
 const TYPE: &[(&str, Type)] = &[("mqtt", Type::Mqtt), ("s3", Type::S3), ("file", Type::File)];
 const FORMAT: &[(&str, Format)] = &[("parquet", Format::Parquet), ("ndjson", Format::Ndjson)];
+const MQTT_FORMAT: &[(&str, MqttFormat)] = &[
+    ("json", MqttFormat::Json),
+    ("json-columns", MqttFormat::JsonColumns),
+    ("senml", MqttFormat::Senml),
+    ("columnar", MqttFormat::Columnar),
+];
+const MQTT_COMPRESS: &[(&str, MqttCompress)] = &[("none", MqttCompress::None), ("zstd", MqttCompress::Zstd)];
 const CHECKSUM: &[(&str, Checksum)] = &[
     ("auto", Checksum::Auto),
     ("crc64nvme", Checksum::Crc64Nvme),
@@ -220,6 +253,8 @@ const KEEPALIVE_DEFAULT: Duration = Duration::from_secs(120);
 /// Batches of a message: IoT Core refuses publishes above 128 KiB, topic and properties included.
 const MQTT_BATCH: BatchConfig =
     BatchConfig { max_age: Duration::from_secs(10), max_readings: 500, max_bytes: 96 << 10 };
+/// As many of a format that packs them are about as many bytes as `MQTT_BATCH` has of `json`.
+const PACKED_READINGS: usize = 5_000;
 /// Batches of an object.
 const LAKE_BATCH: BatchConfig =
     BatchConfig { max_age: Duration::from_secs(900), max_readings: 1_000_000, max_bytes: 4 << 20 };
@@ -232,7 +267,13 @@ fn read(name: &str, section: &Section<'_>, device: &DeviceConfig) -> Option<Sink
     let id = SinkId::try_new(name).map_err(|error| section.refuse("", Misfit::new(error.to_string()))).ok();
     let kind = section.require("type", choice(TYPE))?;
     let (batch, kind) = match kind {
-        Type::Mqtt => (read_batch(section, MQTT_BATCH), read_mqtt(section, device).map(SinkKind::Mqtt)),
+        Type::Mqtt => {
+            let mqtt = read_mqtt(section, device);
+            let is_packed = |mqtt: &MqttConfig| matches!(mqtt.format, MqttFormat::JsonColumns | MqttFormat::Columnar);
+            let max_readings =
+                if mqtt.as_ref().is_some_and(is_packed) { PACKED_READINGS } else { MQTT_BATCH.max_readings };
+            (read_batch(section, BatchConfig { max_readings, ..MQTT_BATCH }), mqtt.map(SinkKind::Mqtt))
+        }
         Type::S3 => (read_batch(section, LAKE_BATCH), read_s3(section, device).map(SinkKind::S3)),
         Type::File => (read_batch(section, LAKE_BATCH), read_file(section, device).map(SinkKind::File)),
     };
@@ -265,16 +306,9 @@ fn read_mqtt(section: &Section<'_>, device: &DeviceConfig) -> Option<MqttConfig>
     let url = section.require("url", |node| broker_url(&expanded(device)(node)?));
     let default_topic = || format!("farm/{}/{}/readings", device.site, device.id);
     let topic = section.get("topic", |node| topic(expanded(device)(node)?)).unwrap_or_else(default_topic);
-    let only = |key: &'static str, words: &'static [&'static str]| {
-        section.get(key, move |node| match text(node)? {
-            word if words.contains(&word.as_str()) => Ok(()),
-            word => Err(Misfit::new(format!("{key} = \"{word}\" is not there yet in this version"))
-                .help(format!("{key} = \"{}\"", words[0]))),
-        });
-    };
     let profile = section.get("profile", choice(PROFILE)).unwrap_or(MqttProfile::Generic);
-    only("format", &["json"]);
-    only("compress", &["none"]);
+    let format = section.get("format", choice(MQTT_FORMAT)).unwrap_or(MqttFormat::Json);
+    let compress = section.get("compress", choice(MQTT_COMPRESS)).unwrap_or(MqttCompress::None);
     let is_live_first = section.get("backlog", choice(BACKLOG)).unwrap_or(true);
     let keepalive = section.get("keepalive", duration(KEEPALIVE)).unwrap_or(KEEPALIVE_DEFAULT);
     let expires = section.get("expires", duration(Duration::from_secs(1)..=Duration::from_secs(7 * 86_400)));
@@ -300,7 +334,20 @@ fn read_mqtt(section: &Section<'_>, device: &DeviceConfig) -> Option<MqttConfig>
         Some((above, _)) => above.to_owned(),
         None => topic.clone(),
     };
-    let mut config = MqttConfig { host, port, tls, profile, topic, beside, login, keepalive, is_live_first, expires };
+    let mut config = MqttConfig {
+        host,
+        port,
+        tls,
+        profile,
+        topic,
+        format,
+        compress,
+        beside,
+        login,
+        keepalive,
+        is_live_first,
+        expires,
+    };
     if profile == MqttProfile::AwsIot {
         fit_aws_iot(section, device, &mut config);
     }

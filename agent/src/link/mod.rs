@@ -70,6 +70,25 @@ impl Message {
     }
 }
 
+/// Tells whether there was another connection since it was made.
+#[derive(Debug, Clone)]
+pub struct Connections(watch::Receiver<Option<Arc<str>>>);
+
+impl Connections {
+    /// Whether a connection was made or lost since.
+    pub fn has_new(&self) -> bool {
+        self.0.has_changed().unwrap_or(true)
+    }
+
+    /// The same, from now on.
+    #[must_use]
+    pub fn seen(&self) -> Self {
+        let mut seen = self.0.clone();
+        seen.mark_unchanged();
+        Self(seen)
+    }
+}
+
 /// Who connects, and what the broker says when we are gone.
 #[derive(Clone)]
 pub struct Presence {
@@ -151,6 +170,11 @@ impl Link {
         if self.pipe.clone().wait_for(Option::is_some).await.is_err() {
             std::future::pending::<()>().await;
         }
+    }
+
+    /// Tells of connections made from now on.
+    pub fn connections(&self) -> Connections {
+        Connections(self.trouble.clone())
     }
 
     /// Why there is no connection, while there is none.

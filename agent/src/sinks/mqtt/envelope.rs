@@ -30,13 +30,20 @@ pub fn is_empty(tags: &Tags) -> bool {
     tags.is_empty()
 }
 
-struct Rows<'a> {
+/// Those of the records that are wanted, as rows.
+pub struct Rows<'a> {
     records: &'a [Numbered],
     is_wanted: fn(&Record) -> bool,
 }
 
-impl Rows<'_> {
-    fn is_empty(&self) -> bool {
+impl<'a> Rows<'a> {
+    /// The events among the records.
+    pub fn events(records: &'a [Numbered]) -> Self {
+        Self { records, is_wanted: |record| matches!(record, Record::Event(_)) }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
         !self.records.iter().any(|numbered| (self.is_wanted)(&numbered.record))
     }
 }
@@ -64,6 +71,6 @@ pub fn encode(
         next: range.next.0,
         tags: &device.tags,
         readings: Rows { records, is_wanted: |record| matches!(record, Record::Reading(_)) },
-        events: Rows { records, is_wanted: |record| matches!(record, Record::Event(_)) },
+        events: Rows::events(records),
     })
 }

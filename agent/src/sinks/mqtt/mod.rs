@@ -1,16 +1,30 @@
-//! The MQTT sink: one JSON envelope a publish, confirmed by the broker's PUBACK and nothing less.
+//! The MQTT sink: one batch a publish, in the format that is asked for, confirmed by the broker's PUBACK and nothing less.
 
 pub mod alarms;
+mod by_series;
+mod columnar;
+mod encoding;
 mod envelope;
+#[cfg(test)]
+mod golden;
+mod heading;
+mod json_columns;
+mod said;
+mod senml;
+mod units;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use model::{Epoch, Numbered, SeqRange};
+use model::{Epoch, Numbered, SeqRange, Series};
 
 use super::{Batch, BatchLimits, DeliverError, Sink};
-use crate::config::{BatchConfig, DeviceConfig, MqttConfig};
-use crate::link::{Link, Message, PublishError};
+use crate::config::{BatchConfig, DeviceConfig, MqttConfig, MqttFormat};
+use crate::link::{Link, Message, PUBLISH_BYTES_MAX, PublishError};
+use encoding::Encoding;
+use heading::Heading;
+use said::SaidHeading;
 
 /// Publishes under way at once: below IoT Core's 100, above what a 600 ms satellite link needs at 64 kbit/s.
 const WINDOW: usize = 16;
@@ -24,38 +38,68 @@ pub struct MqttSink {
     limits: BatchLimits,
     is_live_first: bool,
     expires: Option<Duration>,
+    encoding: Encoding,
+    /// What `columnar` messages refer to.
+    heading: Option<SaidHeading>,
 }
 
 impl MqttSink {
-    /// A sink that publishes over `link` as `config` says.
-    pub fn new(link: Link, config: &MqttConfig, device: DeviceConfig, epoch: Epoch, batch: BatchConfig) -> Self {
-        let limits = BatchLimits {
-            age_max: batch.max_age,
-            records_max: batch.max_readings,
-            bytes_max: usize::try_from(batch.max_bytes).unwrap_or(usize::MAX),
-            window: WINDOW,
+    /// A sink that publishes over `link` as `config` says. `series` are those of the configured instruments.
+    pub fn new(
+        link: Link,
+        config: &MqttConfig,
+        batch: BatchConfig,
+        device: DeviceConfig,
+        epoch: Epoch,
+        series: &[Arc<Series>],
+    ) -> std::io::Result<Self> {
+        let bytes_max = usize::try_from(batch.max_bytes).unwrap_or(usize::MAX).min(PUBLISH_BYTES_MAX);
+        let limits = BatchLimits { age_max: batch.max_age, records_max: batch.max_readings, bytes_max, window: WINDOW };
+        let encoding = Encoding { format: config.format, compress: config.compress };
+        let fits = |json: &[u8]| encoding.wrap(json.to_vec()).is_ok_and(|payload| payload.len() <= bytes_max);
+        let heading = match config.format {
+            MqttFormat::Columnar => {
+                let heading = Heading::new(&device, &epoch, series, fits)?;
+                Some(SaidHeading::new(heading, &config.beside, encoding, &link)?)
+            }
+            MqttFormat::Json | MqttFormat::JsonColumns | MqttFormat::Senml => None,
         };
         let (topic, is_live_first, expires) = (config.topic.clone(), config.is_live_first, config.expires);
-        Self { link, topic, device, epoch, limits, is_live_first, expires }
+        Ok(Self { link, topic, device, epoch, limits, is_live_first, expires, encoding, heading })
     }
-}
 
-impl MqttSink {
-    fn message(&self, batch: &Batch) -> Message {
-        Message {
-            topic: batch.key.clone(),
-            payload: batch.bytes.clone(),
-            content_type: Some(envelope::JSON),
-            expires: self.expires,
-            ..Message::default()
+    fn payload(&self, range: SeqRange, records: &[Numbered]) -> std::io::Result<Vec<u8>> {
+        let (device, epoch) = (&self.device, &self.epoch);
+        let payload = match (self.encoding.format, &self.heading) {
+            (MqttFormat::Json, _) => envelope::encode(device, epoch, range, records)?,
+            (MqttFormat::JsonColumns, _) => json_columns::encode(device, epoch, range, records)?,
+            (MqttFormat::Senml, _) => senml::encode(device, epoch, range, records)?,
+            (MqttFormat::Columnar, heading) => {
+                let heading = heading.as_ref().expect("made in `new` for this format");
+                columnar::encode(heading.heading(), range, records)?
+            }
+        };
+        self.encoding.wrap(payload)
+    }
+
+    /// A message to the readings' topic.
+    fn message(&self, topic: String, payload: Bytes) -> Message {
+        let content_type = Some(self.encoding.content_type());
+        Message { topic, payload, content_type, expires: self.expires, is_retained: false }
+    }
+
+    async fn publish(&self, batch: &Batch) -> Result<(), PublishError> {
+        if let Some(heading) = &self.heading {
+            heading.say(&self.link).await?;
         }
+        self.link.publish(&self.message(batch.key.clone(), batch.bytes.clone())).await
     }
 }
 
 impl Sink for MqttSink {
     fn limits(&self) -> BatchLimits {
-        let about = Message { topic: self.topic.clone(), content_type: Some(envelope::JSON), ..Message::default() };
-        let bytes_max = self.limits.bytes_max.min(self.link.payload_bytes_max(about.bytes()));
+        let about = self.message(self.topic.clone(), Bytes::new()).bytes();
+        let bytes_max = self.limits.bytes_max.min(self.link.payload_bytes_max(about));
         BatchLimits { bytes_max, ..self.limits }
     }
 
@@ -65,17 +109,21 @@ impl Sink for MqttSink {
     }
 
     fn cut(&self, records: &[Numbered]) -> usize {
-        records.len()
+        match self.encoding.format {
+            MqttFormat::Columnar => records.len().min(columnar::RECORDS_MAX),
+            MqttFormat::Json | MqttFormat::JsonColumns | MqttFormat::Senml => records.len(),
+        }
     }
 
     fn encode(&self, range: SeqRange, records: &[Numbered]) -> Result<Batch, DeliverError> {
-        let bytes = envelope::encode(&self.device, &self.epoch, range, records)
+        let bytes = self
+            .payload(range, records)
             .map_err(|error| DeliverError::reject(format!("can not be encoded: {error}")))?;
         Ok(Batch { range, key: self.topic.clone(), bytes: Bytes::from(bytes), note: Bytes::new() })
     }
 
     async fn deliver(&self, batch: &Batch) -> Result<(), DeliverError> {
-        self.link.publish(&self.message(batch)).await.map_err(|error| match error {
+        self.publish(batch).await.map_err(|error| match error {
             // What goes first over the next connection is decided when there is one.
             PublishError::Disconnected => DeliverError::Away,
             PublishError::Disliked { reason } => DeliverError::Disliked { reason },
@@ -85,7 +133,8 @@ impl Sink for MqttSink {
     }
 
     fn cost(&self, batch: &Batch) -> u64 {
-        self.message(batch).bytes()
+        let heading = self.heading.as_ref().map_or(0, SaidHeading::cost);
+        heading + self.message(batch.key.clone(), batch.bytes.clone()).bytes()
     }
 
     fn is_reachable(&self) -> bool {

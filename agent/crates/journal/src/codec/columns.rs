@@ -54,7 +54,7 @@ struct Group {
     texts: Vec<Arc<str>>,
 }
 
-fn state_of(reading: &Reading) -> i64 {
+pub(crate) fn state_of(reading: &Reading) -> i64 {
     let kind = match reading.value {
         Value::Number(_) => NUMBER,
         Value::Text(_) => TEXT,
@@ -63,7 +63,7 @@ fn state_of(reading: &Reading) -> i64 {
     i64::from(reading.quality.flag()) * KINDS + kind
 }
 
-fn clock_number(clock: Clock) -> i64 {
+pub(crate) fn clock_number(clock: Clock) -> i64 {
     match clock {
         Clock::Synced => 0,
         Clock::Corrected => 1,
@@ -152,7 +152,7 @@ impl Group {
 }
 
 /// Statuses repeat: each text stands once.
-fn put_texts(out: &mut Vec<u8>, texts: &[Arc<str>], scratch: &mut ints::Scratch) {
+pub(crate) fn put_texts(out: &mut Vec<u8>, texts: &[Arc<str>], scratch: &mut ints::Scratch) {
     let mut numbers = HashMap::new();
     let mut distinct = Vec::new();
     let mut which = Vec::with_capacity(texts.len());
@@ -241,7 +241,7 @@ fn get_group(input: &mut Input<'_>, count: usize) -> Result<Vec<(Value, Quality)
     Ok(values)
 }
 
-fn get_texts(input: &mut Input<'_>, count: usize) -> Result<Vec<Arc<str>>, Damaged> {
+pub(crate) fn get_texts(input: &mut Input<'_>, count: usize) -> Result<Vec<Arc<str>>, Damaged> {
     let mut distinct: Vec<Arc<str>> = Vec::new();
     for _ in 0..input.size(BLOCK_RECORDS_MAX)? {
         let length = input.size(VALUE_BYTES_MAX)?;
