@@ -225,7 +225,7 @@ impl Parts<'_> {
                 if config.sinks.iter().find(is_mqtt).is_some_and(|first| first.id != sink.id) {
                     presence.client_id = format!("{}-{}", config.device.id, sink.id);
                 }
-                let (link, task) = link::new(mqtt.clone(), presence, links.stop_token());
+                let (link, task) = link::new(mqtt.clone(), presence, health.clone(), clock.clone(), links.stop_token());
                 links.spawn(format!("link:{}", sink.id), task);
                 // What is on its way to a broker that answers may go at the end; objects would only get small.
                 with.flushes_at_end = true;

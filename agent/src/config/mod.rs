@@ -17,10 +17,12 @@ pub mod port;
 mod problem;
 mod profile;
 mod protocol;
+pub mod proxy;
 mod sdi12;
 mod section;
 pub mod sink;
 mod source;
+pub mod tls;
 mod value;
 
 pub use bus::BusConfig;

@@ -7,9 +7,10 @@ use lake::{Format, Prefix};
 use model::SinkId;
 
 use super::device::DeviceConfig;
-use super::node::Node;
+use super::proxy::{self, ProxyConfig};
 use super::section::{Fit, Misfit, Section};
-use super::value::{choice, duration, flag, integer, path, size, text};
+use super::tls::{self, TlsConfig};
+use super::value::{choice, duration, expanded, file, flag, integer, size, text};
 
 /// `[sink.*]`
 #[derive(Debug, Clone)]
@@ -68,17 +69,8 @@ pub struct MqttConfig {
     pub topic: String,
     /// Login, with the file that holds the password.
     pub login: Option<(String, PathBuf)>,
-}
-
-/// `[sink.*.tls]`
-#[derive(Debug, Clone, Default)]
-pub struct TlsConfig {
-    /// PEM file of the trusted roots; none: the system's.
-    pub ca: Option<PathBuf>,
-    /// PEM files of our certificate and key.
-    pub identity: Option<(PathBuf, PathBuf)>,
-    /// Protocol offered in the handshake.
-    pub alpn: Option<String>,
+    /// What stands in between.
+    pub proxy: Option<ProxyConfig>,
 }
 
 /// What S3 and file sinks share: the lake they write.
@@ -206,11 +198,6 @@ fn read_batch(section: &Section<'_>, default: BatchConfig) -> BatchConfig {
     config
 }
 
-/// A text with `{device}`, `{site}` and `{env:NAME}` put in place.
-fn expanded(device: &DeviceConfig) -> impl FnOnce(&Node) -> Fit<String> {
-    move |node| device.expand(&text(node)?).map_err(Misfit::new)
-}
-
 fn read_mqtt(section: &Section<'_>, device: &DeviceConfig) -> Option<MqttConfig> {
     let url = section.require("url", |node| broker_url(&expanded(device)(node)?));
     let default_topic = || format!("farm/{}/{}/readings", device.site, device.id);
@@ -227,7 +214,7 @@ fn read_mqtt(section: &Section<'_>, device: &DeviceConfig) -> Option<MqttConfig>
     only("compress", &["none"]);
     only("backlog", &["oldest-first"]);
     let username = section.get("username", expanded(device));
-    let password_file = section.get("password_file", path);
+    let password_file = section.get("password_file", file(device));
     let login = match (username, password_file) {
         (Some(username), Some(file)) => Some((username, file)),
         (None, None) => None,
@@ -236,13 +223,14 @@ fn read_mqtt(section: &Section<'_>, device: &DeviceConfig) -> Option<MqttConfig>
             None
         }
     };
-    let tls = section.section("tls").map(|tls| read_tls(&tls));
+    let tls = section.section("tls").map(|tls| tls::read(&tls, device));
+    let proxy = proxy::read(section, device);
     let (host, port, is_tls) = url?;
     if tls.is_some() && !is_tls {
         section.refuse("tls", Misfit::new("`tls` is of no use with mqtt://").help("url = \"mqtts://...\""));
     }
-    let tls = is_tls.then(|| tls.unwrap_or_default());
-    Some(MqttConfig { host, port, tls, topic, login })
+    let tls = is_tls.then(|| tls.unwrap_or_default().towards(&host, port));
+    Some(MqttConfig { host, port, tls, topic, login, proxy })
 }
 
 fn broker_url(url: &str) -> Fit<(String, u16, bool)> {
@@ -283,21 +271,6 @@ fn topic(topic: String) -> Fit<String> {
     }
 }
 
-fn read_tls(section: &Section<'_>) -> TlsConfig {
-    let (ca, cert, key) = (section.get("ca", path), section.get("cert", path), section.get("key", path));
-    let alpn = section.get("alpn", text);
-    let identity = match (cert, key) {
-        (Some(cert), Some(key)) => Some((cert, key)),
-        (None, None) => None,
-        _ => {
-            section.refuse("", Misfit::new("`cert` and `key` go together"));
-            None
-        }
-    };
-    section.finish();
-    TlsConfig { ca, identity, alpn }
-}
-
 fn read_lake(section: &Section<'_>, device: &DeviceConfig, default: Format) -> LakeConfig {
     let prefix = section
         .get("prefix", |node| Prefix::try_new(&expanded(device)(node)?).map_err(|error| Misfit::new(error.to_string())))
@@ -320,7 +293,7 @@ fn read_s3(section: &Section<'_>, device: &DeviceConfig) -> Option<S3Config> {
     let checksum = section.get("checksum", choice(CHECKSUM)).unwrap_or(Checksum::Auto);
     section.not_yet("announce");
     let credentials = match section.section("credentials") {
-        Some(credentials) => read_credentials(&credentials),
+        Some(credentials) => read_credentials(&credentials, device),
         None => Some(Credentials::Env),
     };
     let lake = read_lake(section, device, Format::Parquet);
@@ -342,13 +315,13 @@ const CREDENTIALS_TYPE: &[(&str, CredentialsType)] = &[
     ("iot", CredentialsType::Iot),
 ];
 
-fn read_credentials(section: &Section<'_>) -> Option<Credentials> {
+fn read_credentials(section: &Section<'_>, device: &DeviceConfig) -> Option<Credentials> {
     let credentials = match section.require("type", choice(CREDENTIALS_TYPE))? {
         CredentialsType::Env => Some(Credentials::Env),
-        CredentialsType::File => section.require("path", path).map(Credentials::File),
+        CredentialsType::File => section.require("path", file(device)).map(Credentials::File),
         CredentialsType::Static => {
             let access_key_id = section.require("access_key_id", text);
-            let secret_access_key_file = section.require("secret_access_key_file", path);
+            let secret_access_key_file = section.require("secret_access_key_file", file(device));
             Some(Credentials::Static { access_key_id: access_key_id?, secret_access_key_file: secret_access_key_file? })
         }
         CredentialsType::Iot => {

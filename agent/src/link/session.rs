@@ -3,22 +3,23 @@
 //! Nothing moves unless the event loop is polled, and a poll that is dropped while connecting starts over, so one
 //! task polls and does nothing else that could wait. Publishers wait elsewhere, on the acknowledgement.
 
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v5::{LastWill, Packet, PubAckReason};
 use rumqttc::{
-    AsyncClient, Event, EventLoop, MqttOptions, PublishNotice, PublishNoticeError, PublishOptions, SessionMode,
-    TlsConfiguration, Transport,
+    AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, PublishNotice, PublishNoticeError, PublishOptions,
+    SessionMode,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::tls::{TlsError, client_config};
+use super::connect::{Course, Route};
 use super::{PUBLISH_BYTES_MAX, Presence};
-use crate::config::MqttConfig;
 use crate::telemetry::logs::chain;
 
 /// Seconds between pings; a half-open link is noticed at the second one that stays unanswered.
@@ -109,14 +110,12 @@ pub struct Session {
     client: AsyncClient,
     eventloop: EventLoop,
     presence: Presence,
+    course: Arc<Course>,
 }
 
 /// A connection that can not even be tried.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Certificates or keys.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
     /// The login's password file.
     #[error("can not read password_file {path}")]
     Password {
@@ -128,8 +127,9 @@ pub enum OpenError {
 }
 
 impl Session {
-    /// Prepares a connection: reads the files that TLS and login need, every time, so that renewed ones are used.
-    pub fn open(config: &MqttConfig, presence: &Presence) -> Result<Self, OpenError> {
+    /// Prepares a connection: reads the file that the login needs, every time, so that a changed one is used.
+    pub fn open(route: Route, presence: &Presence) -> Result<Self, OpenError> {
+        let (config, course) = (route.config.clone(), route.course.clone());
         let mut options = MqttOptions::new(&presence.client_id, (config.host.as_str(), config.port));
         options.set_keep_alive(KEEP_ALIVE_S);
         options.set_session_mode(SessionMode::Clean);
@@ -142,24 +142,25 @@ impl Session {
                 .map_err(|source| OpenError::Password { path: file.display().to_string(), source })?;
             options.set_credentials(username, password.trim_end_matches(['\r', '\n']).to_owned());
         }
-        if let Some(tls) = &config.tls {
-            options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(client_config(tls)?)));
-        }
+        options.set_socket_connector(move |_, network| route.clone().connect(network));
         let mut network = options.network_options();
         network.set_connection_timeout(CONNECT_TIMEOUT_S);
         network.set_tcp_nodelay(true);
         options.set_network_options(network);
         let (client, eventloop) = AsyncClient::builder(options).capacity(REQUESTS_MAX).build();
-        Ok(Self { client, eventloop, presence: presence.clone() })
+        Ok(Self { client, eventloop, presence: presence.clone(), course })
     }
 
-    /// Polls until the connection ends or is told to; says why. `on_connected` gives where to show the way in.
+    /// Polls until the connection ends or is told to; says why. `renewed` comes when there are other keys to connect
+    /// with. `on_connected` gives where to show the way in.
     pub async fn drive<'p>(
         &mut self,
         stop: &CancellationToken,
+        renewed: impl Future<Output = ()>,
         on_connected: impl FnOnce() -> &'p watch::Sender<Option<Pipe>>,
     ) -> String {
         let mut on_connected = Some(on_connected);
+        let mut renewed = pin!(renewed);
         loop {
             let event = tokio::select! {
                 event = self.eventloop.poll() => event,
@@ -168,6 +169,12 @@ impl Session {
                         self.say_goodbye().await;
                     }
                     return "stopping".to_owned();
+                }
+                () = &mut renewed => {
+                    if on_connected.is_none() {
+                        self.leave().await;
+                    }
+                    return "other keys to connect with".to_owned();
                 }
             };
             match event {
@@ -181,8 +188,19 @@ impl Session {
                     return format!("the broker closed the connection: {:?}", goodbye.reason_code);
                 }
                 Ok(_) => {}
-                Err(error) => return chain(&error),
+                Err(error) => return self.reason(&error),
             }
+        }
+    }
+
+    /// What the connection itself was told about its end says more than what the library makes of it.
+    fn reason(&self, error: &ConnectionError) -> String {
+        match (self.course.end(), error) {
+            (Some(words), _) => words.to_owned(),
+            (None, ConnectionError::Timeout(_)) => {
+                format!("no answer within {CONNECT_TIMEOUT_S} s: waited for {}", self.course.stage())
+            }
+            (None, error) => chain(error),
         }
     }
 
@@ -198,7 +216,15 @@ impl Session {
     async fn say_goodbye(&mut self) {
         let options = PublishOptions::new(QoS::AtLeastOnce).retained();
         let gone = self.client.try_publish(self.presence.topic.clone(), self.presence.gone.clone(), options);
-        if gone.is_err() || self.client.try_disconnect().is_err() {
+        if gone.is_ok() {
+            self.leave().await;
+        }
+    }
+
+    /// A DISCONNECT alone, so that the broker keeps the will to itself: somebody is back at once. The library waits for
+    /// what is under way first.
+    async fn leave(&mut self) {
+        if self.client.try_disconnect().is_err() {
             return;
         }
         let ended = async { while self.eventloop.poll().await.is_ok() {} };
