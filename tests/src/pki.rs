@@ -122,6 +122,13 @@ impl Authority {
         self.dir.join("ca.crl")
     }
 
+    /// The key of a pair, behind a password.
+    pub fn encrypted(&self, pair: &Pair) -> PathBuf {
+        let key = pair.key.to_str().expect("a path of our own");
+        self.openssl(&["pkey", "-in", key, "-aes128", "-passout", "pass:sesame", "-out", "encrypted.key"]);
+        self.dir.join("encrypted.key")
+    }
+
     fn generate(&self, key: &str, form: Form) {
         match form {
             Form::Pkcs8 => {

@@ -2,6 +2,7 @@
 //! renewed ones are taken up without a loss.
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
@@ -19,15 +20,9 @@ use serde_json::Value;
 /// From a cause to what the agent must make of it; its longest wait before it tries again included.
 const LIMIT: Duration = Duration::from_mins(2);
 
-/// A sink to `localhost` at this port with these files, and these lines for the sink itself.
+/// A sink to `localhost` at this port.
 fn sink(name: &str, port: u16, ca: &Path, identity: Option<&Pair>, lines: &str) -> String {
-    let url = format!("mqtts://localhost:{port}");
-    let mut text = agent::mqtt_sink(name, &url).trim_end().to_owned();
-    text += &format!("\n{lines}\n[sink.{name}.tls]\nca = \"{}\"\n", ca.display());
-    if let Some(Pair { cert, key }) = identity {
-        text += &format!("cert = \"{}\"\nkey = \"{}\"\n", cert.display(), key.display());
-    }
-    text + "\n"
+    agent::mqtts_sink(name, &format!("mqtts://localhost:{port}"), ca, identity, lines)
 }
 
 fn last_error(status: &Value, id: &str) -> String {
@@ -146,7 +141,7 @@ fn a_broker_that_refuses_our_certificate_is_quoted_with_what_is_wrong_with_it() 
             ("nobody", &["the broker wants a certificate from us: set `cert` and `key`"]),
         ],
     );
-    assert_eq!(item(&status, "sinks", "expired")["tls"]["days_left"], -2, "{status:#}");
+    assert_eq!(item(&status, "sinks", "expired")["tls"]["days_left"], -3, "{status:#}");
     let output = agent.cli(&["status"]);
     let screen = agent::stdout(&output);
     assert!(
@@ -201,6 +196,56 @@ fn a_broker_whose_certificate_we_refuse_is_named_with_what_is_wrong_with_it() {
         ],
     );
     assert!(foreign_ca.is_file());
+    agent.terminate();
+}
+
+#[test]
+fn files_that_can_not_be_used_are_named_with_what_they_lack() {
+    let farm = Farm::new();
+    let (ca, Pair { cert, key }) = (farm.authority.certificate(), farm.device.clone());
+    let other = farm.authority.issue(&Leaf::client("other"));
+    let encrypted = farm.authority.encrypted(&farm.device);
+    let pair = |cert: &Path, key: &Path| Some(Pair { cert: cert.to_owned(), key: key.to_owned() });
+    let sinks = [
+        ("absent", &ca, pair(&farm.path().join("nowhere.pem"), &key)),
+        ("swapped", &ca, pair(&key, &cert)),
+        ("encrypted", &ca, pair(&cert, &encrypted)),
+        ("unpaired", &ca, pair(&cert, &other.key)),
+        ("rootless", &key, None),
+    ];
+    let sinks: String = sinks.iter().map(|(name, ca, pair)| sink(name, farm.port(), ca, pair.as_ref(), "")).collect();
+    let mut agent = Agent::started(farm.path(), &(farm.preamble() + &sinks));
+    let status = wait_for_words(
+        &agent,
+        &[
+            ("absent", &["can not read certificates from", "nowhere.pem", "No such file"]),
+            ("swapped", &["device.key is no file of certificates: there is no BEGIN CERTIFICATE in it"]),
+            ("encrypted", &["it is encrypted, and a device has nobody to type the password"]),
+            ("unpaired", &["the certificate", "and the key", "do not belong together"]),
+            ("rootless", &["is no file of trusted roots"]),
+        ],
+    );
+    assert!(item(&status, "sinks", "unpaired")["tls"]["problem"].is_string(), "{status:#}");
+    agent.terminate();
+}
+
+#[test]
+fn a_broker_that_never_answers_is_told_by_what_was_waited_for() {
+    let farm = Farm::new();
+    // It takes connections and never says a word.
+    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = mute.local_addr().unwrap().port();
+    let config = farm.preamble()
+        + &agent::mqtt_sink("plain", &format!("mqtt://127.0.0.1:{port}"))
+        + &sink("secured", port, &farm.authority.certificate(), None, "");
+    let mut agent = Agent::started(farm.path(), &config);
+    wait_for_words(
+        &agent,
+        &[
+            ("plain", &["no answer within", "waited for the broker to take the connection"]),
+            ("secured", &["no answer within", "waited for the TLS handshake"]),
+        ],
+    );
     agent.terminate();
 }
 

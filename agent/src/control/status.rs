@@ -155,7 +155,7 @@ pub struct TlsStatus {
     pub not_before: Option<Timestamp>,
     /// When our certificate expires.
     pub not_after: Option<Timestamp>,
-    /// Whole days until then; negative when it has.
+    /// Whole days until then; -1 on the day after.
     pub days_left: Option<i64>,
     /// When the broker's certificate expires, as of the last handshake.
     pub broker_not_after: Option<Timestamp>,

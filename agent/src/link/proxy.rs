@@ -114,8 +114,9 @@ where
     let answer = answer.to_owned();
     match status {
         status if status.len() == 3 && status.starts_with('2') => {}
-        "407" if login.is_some() => return Err(ProxyError::LoginRefused),
-        "407" => return Err(ProxyError::LoginWanted),
+        // tinyproxy has 401 for a login that is wrong.
+        "401" | "407" if login.is_some() => return Err(ProxyError::LoginRefused),
+        "401" | "407" => return Err(ProxyError::LoginWanted),
         status if status.starts_with('5') => return Err(ProxyError::Unreachable { target, answer }),
         _ => return Err(ProxyError::Forbidden { target, answer }),
     }

@@ -301,7 +301,7 @@ pub struct Validity {
 const DAY_MS: i64 = 86_400_000;
 
 impl Validity {
-    /// Whole days until it ends; negative when it has.
+    /// Whole days until it ends; -1 on the day after.
     pub fn days_left(&self, now: Timestamp) -> i64 {
         (self.not_after.as_millis() - now.as_millis()).div_euclid(DAY_MS)
     }
