@@ -130,13 +130,13 @@ impl Authority {
     }
 
     fn generate(&self, key: &str, form: Form) {
-        match form {
-            Form::Pkcs8 => {
-                self.openssl(&["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", key])
-            }
-            Form::Sec1 => self.openssl(&["ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key]),
-            Form::Pkcs1 => self.openssl(&["genrsa", "-traditional", "-out", key, "2048"]),
-        }
+        let p256 = "ec_paramgen_curve:P-256";
+        let args: &[&str] = match form {
+            Form::Pkcs8 => &["genpkey", "-algorithm", "EC", "-pkeyopt", p256, "-out", key],
+            Form::Sec1 => &["ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key],
+            Form::Pkcs1 => &["genrsa", "-traditional", "-out", key, "2048"],
+        };
+        self.openssl(args);
         fs::set_permissions(self.dir.join(key), fs::Permissions::from_mode(0o600)).expect("our own file");
     }
 

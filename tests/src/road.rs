@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::patience::wait_for;
-use crate::places::free_port;
+use crate::places::{self, free_port};
 use crate::process::{Process, leashed};
 
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -28,19 +28,26 @@ impl Stop {
     pub fn nginx(dir: &Path, alpn: &str, behind: u16) -> Self {
         fs::create_dir_all(dir).expect("make a folder in the story's folder");
         let (port, shown) = (free_port(), dir.display());
+        let module = places::debian("usr/lib/nginx/modules/ngx_stream_module.so");
         let text = format!(
-            "load_module /usr/lib/nginx/modules/ngx_stream_module.so;\n\
+            "load_module {};\n\
              worker_processes 1; daemon off; pid {shown}/pid; error_log stderr warn;\n\
              events {{ worker_connections 64; }}\n\
              stream {{\n\
                log_format seen 'alpn=[$ssl_preread_alpn_protocols] sni=[$ssl_preread_server_name]';\n\
                map $ssl_preread_alpn_protocols $way {{ ~\\b{alpn}\\b 127.0.0.1:{behind}; default 127.0.0.1:9; }}\n\
                server {{ listen 127.0.0.1:{port}; ssl_preread on; proxy_pass $way; access_log {shown}/seen seen; }}\n\
-             }}\n"
+             }}\n",
+            module.display()
         );
         fs::write(dir.join("nginx.conf"), text).expect("write into the story's folder");
         let conf = dir.join("nginx.conf");
-        Self::started("nginx", &["-c", conf.to_str().expect("a path of our own"), "-e", "stderr"], dir, port)
+        Self::started(
+            &places::debian("usr/sbin/nginx"),
+            &["-c", conf.to_str().expect("a path of our own"), "-e", "stderr"],
+            dir,
+            port,
+        )
     }
 
     /// tinyproxy: HTTP CONNECT to `open_to` and no other port, for `login` (user, password) if there is one.
@@ -53,7 +60,7 @@ impl Stop {
         );
         let conf = dir.join("tinyproxy.conf");
         fs::write(&conf, text).expect("write into the story's folder");
-        Self::started("tinyproxy", &["-d", "-c", conf.to_str().expect("a path of our own")], dir, port)
+        Self::started(Path::new("tinyproxy"), &["-d", "-c", conf.to_str().expect("a path of our own")], dir, port)
     }
 
     /// microsocks: SOCKS 5, for `login` if there is one.
@@ -65,17 +72,16 @@ impl Stop {
         if let Some((user, password)) = login {
             args.extend(["-u", user, "-P", password]);
         }
-        Self::started("microsocks", &args, dir, port)
+        Self::started(Path::new("microsocks"), &args, dir, port)
     }
 
-    fn started(program: &str, args: &[&str], dir: &Path, port: u16) -> Self {
-        let mut command = leashed(Path::new(program));
-        // Debian keeps daemons out of a user's PATH.
-        let path = std::env::var("PATH").unwrap_or_default();
-        command.args(args).env("PATH", format!("{path}:/usr/local/sbin:/usr/sbin:/sbin"));
-        let process = Process::start(program, command, &dir.join("log"));
+    fn started(program: &Path, args: &[&str], dir: &Path, port: u16) -> Self {
+        let name = program.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let mut command = leashed(program);
+        command.args(args);
+        let process = Process::start(name, command, &dir.join("log"));
         wait_for(
-            &format!("{program} to listen"),
+            &format!("{name} to listen"),
             START_LIMIT,
             || process.log_tail(),
             || TcpStream::connect(("127.0.0.1", port)).ok(),

@@ -47,7 +47,7 @@ struct Farm {
 
 impl Farm {
     fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().expect("a temporary folder");
         let authority = Authority::new(&dir.path().join("ca"));
         let server = authority.issue(&Leaf::server("server"));
         let device = authority.issue(&Leaf::client("device"));
@@ -267,8 +267,8 @@ fn a_clock_of_1970_is_named_as_what_is_wrong() {
 fn put(pair: &Pair, place: &Pair) {
     for (from, to) in [(&pair.key, &place.key), (&pair.cert, &place.cert)] {
         let next = to.with_extension("next");
-        fs::copy(from, &next).unwrap();
-        fs::rename(&next, to).unwrap();
+        fs::copy(from, &next).expect("copy in the story's folder");
+        fs::rename(&next, to).expect("rename in the story's folder");
     }
 }
 
@@ -329,18 +329,22 @@ fn a_renewed_certificate_is_taken_up_and_a_broken_one_is_not_and_no_reading_is_l
     let before = delivered(&agent.status().unwrap());
     agent.wait_until("readings over the new connection", LIMIT, |status| delivered(status) > before + 400);
     let said = talker.count();
-    drop(talker.stop());
+    let port = talker.stop();
     agent.wait_until("all of the readings", LIMIT, |status| {
         item(status, "instruments", "busy")["readings_total"].as_u64() >= Some(said)
     });
     agent.wait_delivered(LIMIT);
     agent.terminate();
+    drop(port);
 
     let rows = e2e::patience::wait_for("the subscriber to have all", LIMIT, String::new, || {
         let rows = subscriber.rows();
         (rows.iter().filter(|row| row.is_reading()).count() >= usize::try_from(said).unwrap()).then_some(rows)
     });
     row::assert_each_once(&rows);
+    let numbers: Vec<f64> = rows.iter().filter_map(|row| row.value).collect();
+    let is_unbroken = numbers.windows(2).all(|pair| (pair[1] - pair[0] - 1.0).abs() < f64::EPSILON);
+    assert!(numbers.first() == Some(&1.0) && is_unbroken, "{numbers:?}");
     // Nobody saw the device go: it left in good order each time.
     let gone = subscriber.messages().iter().filter(|message| message.payload["state"] == "offline").count();
     assert_eq!(gone, 1, "once, at the end");
@@ -384,7 +388,7 @@ fn a_proxy_lets_us_through_or_is_quoted() {
     let through = |name: &str, url: &str, proxy: &Stop, file: Option<&Path>| {
         let mut lines = format!("proxy = \"{url}://127.0.0.1:{}\"\n", proxy.port());
         if let Some(file) = file {
-            lines += &format!("proxy_username = \"pond\"\nproxy_password_file = \"{}\"\n", file.display());
+            lines.extend(["proxy_username = \"pond\"\nproxy_password_file = \"", &file.display().to_string(), "\"\n"]);
         }
         sink(name, farm.port(), &ca, Some(&farm.device), &lines)
     };
@@ -404,8 +408,8 @@ fn a_proxy_lets_us_through_or_is_quoted() {
     ];
     let mut agent = Agent::started(farm.path(), &(farm.preamble() + &sinks.concat()));
     agent.wait_until("four ways through", LIMIT, |status| {
-        let is_through = |id: &&str| item(status, "sinks", id)["delivered_total"].as_u64() > Some(0);
-        ["open-http", "http", "open-socks", "socks"].iter().all(|id| is_through(id))
+        let is_through = |id: &str| item(status, "sinks", id)["delivered_total"].as_u64() > Some(0);
+        ["open-http", "http", "open-socks", "socks"].into_iter().all(is_through)
     });
     wait_for_words(
         &agent,

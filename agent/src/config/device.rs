@@ -29,11 +29,9 @@ impl DeviceConfig {
             match &rest[open + 1..close] {
                 "device" => out.push_str(self.id.as_str()),
                 "site" => out.push_str(self.site.as_str()),
-                name if name.starts_with("credential:") => {
-                    out.push_str(&credential(
-                        &name["credential:".len()..],
-                        std::env::var("CREDENTIALS_DIRECTORY").ok(),
-                    )?);
+                name if name.starts_with(CREDENTIAL) => {
+                    let folder = std::env::var("CREDENTIALS_DIRECTORY").ok();
+                    out.push_str(&credential(&name[CREDENTIAL.len()..], folder.as_deref())?);
                 }
                 name => {
                     let variable = name.strip_prefix("env:").ok_or_else(|| {
@@ -50,16 +48,19 @@ impl DeviceConfig {
     }
 }
 
+/// What stands before a credential's name.
+const CREDENTIAL: &str = "credential:";
+
 /// Where systemd shows the credentials of `tidegate.service` (systemd.exec(5), "Credentials"). A command that a person
 /// runs beside the daemon has no `CREDENTIALS_DIRECTORY`, and must read the same configuration all the same.
 const CREDENTIALS: &str = "/run/credentials/tidegate.service";
 
 /// The file of a credential that the service manager hands over.
-fn credential(name: &str, folder: Option<String>) -> Result<String, String> {
+fn credential(name: &str, folder: Option<&str>) -> Result<String, String> {
     if name.is_empty() || name.contains('/') || name.starts_with('.') {
         return Err(format!("\"{name}\" is no name of a credential"));
     }
-    Ok(format!("{}/{name}", folder.as_deref().unwrap_or(CREDENTIALS)))
+    Ok(format!("{}/{name}", folder.unwrap_or(CREDENTIALS)))
 }
 
 /// `[local]`
@@ -124,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_credential_lies_where_the_service_manager_says_and_else_where_the_unit_has_it() {
-        let folder = Some("/run/credentials/other.service".to_owned());
+        let folder = Some("/run/credentials/other.service");
         assert_eq!(credential("device.key", folder).unwrap(), "/run/credentials/other.service/device.key");
         assert_eq!(credential("device.key", None).unwrap(), "/run/credentials/tidegate.service/device.key");
         for bad in ["", "../shadow", "a/b", ".hidden"] {

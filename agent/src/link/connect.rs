@@ -173,7 +173,10 @@ impl Route {
             version: connection.protocol_version().map_or_else(String::new, |version| format!("{version:?}")),
             alpn: connection.alpn_protocol().map(text),
             is_resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
-            broker: connection.peer_certificates().and_then(|chain| validity::of_chain(chain, &secured.keys.verifier)),
+            // Brokers send others behind it, and some of those have expired without anybody needing them.
+            broker: connection
+                .peer_certificates()
+                .and_then(|chain| validity::of(chain.first()?, &secured.keys.verifier)),
         };
         debug!(?session, "TLS is up");
         secured.health.set_tls(|tls| tls.session = Some(session));
@@ -199,17 +202,18 @@ pub enum Wire {
 
 impl Wire {
     fn read(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Wire::Tls { stream, course, refusal } = self else {
-            let Wire::Plain(tcp) = self else { return Poll::Ready(Ok(())) };
-            return Pin::new(tcp).poll_read(context, buffer);
-        };
-        let polled = Pin::new(stream).poll_read(context, buffer);
-        if let Poll::Ready(Err(error)) = &polled
-            && let Some(words) = refusal.of_alert(error)
-        {
-            course.end.get_or_init(|| words);
+        match self {
+            Wire::Plain(tcp) => Pin::new(tcp).poll_read(context, buffer),
+            Wire::Tls { stream, course, refusal } => {
+                let polled = Pin::new(stream).poll_read(context, buffer);
+                if let Poll::Ready(Err(error)) = &polled
+                    && let Some(words) = refusal.of_alert(error)
+                {
+                    course.end.get_or_init(|| words);
+                }
+                polled
+            }
         }
-        polled
     }
 
     /// A broker that refuses our certificate says so and closes. A write that finds the connection closed fails before

@@ -93,7 +93,7 @@ where
     if let Some((username, password)) = login {
         // RFC 7617, section 2.
         let credentials = base64(format!("{username}:{password}").as_bytes());
-        request.push_str(&format!("Proxy-Authorization: Basic {credentials}\r\n"));
+        request.extend(["Proxy-Authorization: Basic ", &credentials, "\r\n"]);
     }
     request.push_str("\r\n");
     stream.write_all(request.as_bytes()).await?;
