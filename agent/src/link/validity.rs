@@ -2,7 +2,7 @@
 //!
 //! Nothing here parses X.509. The verifier that judges brokers is asked at the beginning and at the end of time: the
 //! validity is the first thing that it looks at (before issuer, purpose and name), and what it says against both is
-//! the two dates. A parser of its own would cost 100 KB and could disagree.
+//! the two dates. A parser of its own would be one more thing that reads what others send, and could disagree.
 
 use std::sync::Arc;
 use std::time::Duration;
