@@ -14,6 +14,7 @@ use model::{
 use tidegate::clock::Clock;
 use tidegate::config::JournalConfig;
 use tidegate::record::{self, Inbox, Opened};
+use tidegate::sinks::meter::{Allowance, Meter};
 use tidegate::sinks::runner::{Runner, Surroundings};
 use tidegate::sinks::{Batch, BatchLimits, DeliverError, Sink};
 use tidegate::supervise::Tasks;
@@ -128,6 +129,7 @@ impl House {
             health: health.clone(),
             hold_untrusted: Duration::ZERO,
             bytes: JournalConfig::default().sink_bytes(1),
+            meter: Arc::new(Meter::open(Allowance::default(), self.folder.path(), name)),
             flushes_at_end: true,
         };
         let runner = Runner::open(sink, with).expect("a runner");

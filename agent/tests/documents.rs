@@ -1,18 +1,23 @@
-//! The configurations that the documents show are right: every `toml` block, run through `check`.
+//! What the documents show is right: every `toml` block runs through `check`, every command of the guide to instruments
+//! prints what stands below it.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use tidegate::config::{Config, Layers, load};
 
-fn blocks(document: &str) -> String {
+fn blocks(document: &str, language: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
     let text = fs::read_to_string(root.join(document)).expect("a document");
-    let blocks: Vec<&str> =
-        text.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default()).collect();
-    assert!(!blocks.is_empty(), "{document} shows no configuration");
-    blocks.join("\n")
+    let blocks: Vec<&str> = text
+        .split(&format!("```{language}\n"))
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap_or_default())
+        .collect();
+    assert!(!blocks.is_empty(), "{document} shows no {language}");
+    blocks.join(if language == "toml" { "\n" } else { "" })
 }
 
 fn checked(text: &str) -> Config {
@@ -24,14 +29,14 @@ fn checked(text: &str) -> Config {
 
 #[test]
 fn the_readme_shows_configurations_that_are_right() {
-    let config = checked(&blocks("README.md"));
+    let config = checked(&blocks("README.md", "toml"));
     assert_eq!(config.sinks.len(), 3);
     assert_eq!(config.buses.iter().map(|bus| bus.instruments.len()).sum::<usize>(), 2);
 }
 
 #[test]
 fn the_reference_shows_configurations_that_are_right() {
-    let config = checked(&blocks("docs/CONFIG.md"));
+    let config = checked(&blocks("docs/CONFIG.md", "toml"));
     let optode =
         config.buses.iter().flat_map(|bus| &bus.instruments).find(|instrument| instrument.id.as_str() == "do-4");
     let optode = optode.expect("the optode of the example");
@@ -44,6 +49,40 @@ fn the_reference_shows_configurations_that_are_right() {
 
 #[test]
 fn the_guide_to_instruments_shows_configurations_that_are_right() {
-    let config = checked(&blocks("docs/INSTRUMENTS.md"));
-    assert_eq!(config.buses[0].instruments.len(), 3);
+    let config = checked(&blocks("docs/INSTRUMENTS.md", "toml"));
+    assert_eq!(config.buses[0].instruments.len(), 6);
+}
+
+/// Every command of the guide, run as it stands there, prints what stands below it.
+#[test]
+fn the_guide_to_instruments_shows_what_probe_prints() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fs::write(folder.path().join("guide.toml"), blocks("docs/INSTRUMENTS.md", "toml")).expect("a file");
+    let binary = Path::new(env!("CARGO_BIN_EXE_tidegate"));
+    let programs = binary.parent().expect("a program lies in a folder").display().to_string();
+    let path = format!("{programs}:{}", std::env::var("PATH").unwrap_or_default());
+    let run = |command: &str| {
+        let output = Command::new("bash").args(["-c", command]).current_dir(&folder).env("PATH", &path).output();
+        String::from_utf8(output.expect("bash runs it").stdout).expect("text")
+    };
+    let consoles = blocks("docs/INSTRUMENTS.md", "console");
+    let mut commands = 0;
+    for (command, shown) in exchanges(&consoles) {
+        assert_eq!(run(command), shown, "$ {command}");
+        commands += 1;
+    }
+    assert_eq!(commands, 5);
+}
+
+/// Commands, each with what stands below it.
+fn exchanges(consoles: &str) -> Vec<(&str, String)> {
+    let mut exchanges: Vec<(&str, String)> = Vec::new();
+    for line in consoles.split_inclusive('\n') {
+        match (line.strip_prefix("$ "), exchanges.last_mut()) {
+            (Some(command), _) => exchanges.push((command.trim_end(), String::new())),
+            (None, Some((_, shown))) => shown.push_str(line),
+            (None, None) => {}
+        }
+    }
+    exchanges
 }

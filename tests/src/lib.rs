@@ -19,6 +19,7 @@ pub mod pki;
 pub mod road;
 pub mod seaweed;
 pub mod subscriber;
+pub mod wire;
 
 pub mod lake;
 pub mod row;

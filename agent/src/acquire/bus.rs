@@ -136,7 +136,12 @@ impl Bus {
                 self.line.wrote(bytes.len(), self.clock.mono_ms());
             }
             Action::Break => port::make_break(port).await?,
-            Action::End { station, turn, ended } => self.end_turn(station, turn, &ended),
+            Action::End { station, turn, ended } => {
+                let mut records = Vec::new();
+                self.stations[station].end_turn(&mut records);
+                self.emit(records);
+                self.end_turn(station, turn, &ended);
+            }
         }
         Ok(())
     }
@@ -181,6 +186,10 @@ impl Bus {
         for station in &mut self.stations {
             station.receive(bytes, at, &mut records);
         }
+        self.emit(records);
+    }
+
+    fn emit(&mut self, records: Vec<Record>) {
         let dropped = self.emitter.emit(records);
         if dropped > 0 {
             for station in &self.stations {

@@ -3,15 +3,26 @@
 //! `bus` does the I/O; `line` decides what is done next on the port, after the `schedule` of the instruments' turns.
 //! A port that fails is reopened for ever, with an event each way; nothing else is disturbed by it. The port is never
 //! blocked and memory never grows: where the journal's door is full, readings are dropped and become a gap.
-//! This room never sees a sink; the journal stands between.
+//! This room never sees a sink; the journal stands between. A `trial` runs one instrument by itself, bytes of a file or the
+//! port, through the same station, for somebody who looks.
 
 mod bus;
+mod derive;
 mod emit;
 mod judge;
 mod line;
 mod port;
+#[cfg(test)]
+mod qartod_tests;
+#[cfg(test)]
+mod rig;
 mod schedule;
 mod station;
+#[cfg(test)]
+mod station_tests;
+mod trial;
 mod usb;
 
 pub use bus::Bus;
+pub use port::advice;
+pub use trial::{Judged, Sight, Totals, Trial, converse};

@@ -1,13 +1,14 @@
-//! One instrument on its bus: decoder, calibration, judges and counters. Bytes in, records out.
+//! One instrument on its bus: decoder, calibration, judges, what is derived, and counters. Bytes in, records out.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use instruments::{Output, Protocol, Refused, Sample, SampleValue, Standing, Step};
+use instruments::{Output, Protocol, Refused, Sample, SampleValue, SpecError, Standing, Step};
 use model::{Event, EventKind, Quality, Reading, Record, Stamp, Value};
 use tracing::warn;
 
+use super::derive::Derivations;
 use super::judge::{Judge, Verdict};
 use crate::config::{InstrumentConfig, QuantityConfig};
 use crate::telemetry::health::{InstrumentHealth, LastValue};
@@ -22,8 +23,9 @@ const SHOWN_BYTES_MAX: usize = 32;
 pub struct Station {
     config: InstrumentConfig,
     protocol: Box<dyn Protocol>,
-    /// One a quantity, in the order of the fields.
+    /// One a quantity, in the order of the fields and then of what is derived.
     judges: Vec<Judge>,
+    derivations: Derivations,
     output: Output,
     health: Arc<InstrumentHealth>,
     next_rejected_event_ms: u64,
@@ -35,15 +37,28 @@ impl Station {
     pub fn new(config: InstrumentConfig, health: Arc<InstrumentHealth>) -> Self {
         let protocol = bind(&config);
         let judges = config.quantities.iter().map(Judge::new).collect();
+        let derivations = Derivations::new(&config.quantities);
         Self {
             config,
             protocol,
             judges,
+            derivations,
             output: Output::default(),
             health,
             next_rejected_event_ms: 0,
             refused_since_event: 0,
         }
+    }
+
+    /// The same, with a note of what became of each frame: for a trial.
+    pub fn watched(config: InstrumentConfig, health: Arc<InstrumentHealth>) -> Result<Self, SpecError> {
+        let protocol = instruments::bind_watched(&config.protocol, &config.fields())?;
+        Ok(Self { protocol, ..Self::new(config, health) })
+    }
+
+    /// What the last bytes came to, but for the samples, which are readings by now.
+    pub fn output(&self) -> &Output {
+        &self.output
     }
 
     /// The instrument's health.
@@ -60,6 +75,7 @@ impl Station {
     pub fn reset(&mut self) {
         self.protocol = bind(&self.config);
         self.judges.iter_mut().for_each(Judge::forget);
+        self.derivations.forget();
     }
 
     /// The line was talking when it was opened: what comes first may be the tail of a frame.
@@ -101,25 +117,60 @@ impl Station {
         self.take_refused(at, records);
     }
 
+    /// Its turn is over: what was not said in it will not be.
+    pub fn end_turn(&mut self, records: &mut Vec<Record>) {
+        self.conclude(records);
+    }
+
     fn take_readings(&mut self, at: Stamp, records: &mut Vec<Record>) {
         let Some(last) = self.output.samples.last() else { return };
         self.health.last_reading_at.store(last.at.time.as_millis(), Ordering::Relaxed);
         self.health.last_reading_mono_ms.store(at.mono_ms, Ordering::Relaxed);
-        let count = u64::try_from(self.output.samples.len()).unwrap_or(u64::MAX);
-        self.health.readings_total.fetch_add(count, Ordering::Relaxed);
-        let mut values = self.health.values.lock();
-        for sample in self.output.samples.drain(..) {
+        let is_asked = self.config.every.is_some();
+        let mut samples = std::mem::take(&mut self.output.samples);
+        let (mut frame, mut derived) = (0, Vec::new());
+        for sample in samples.drain(..) {
+            if !is_asked && sample.frame != frame {
+                self.conclude(records);
+            }
+            frame = sample.frame;
             let mut reading = reading(&self.config.quantities[sample.field], &sample);
-            let Verdict { event, is_reported } = self.judges[sample.field].judge(&mut reading);
-            let last = LastValue { time: sample.at.time, value: reading.value.clone(), quality: reading.quality };
-            values[sample.field] = Some(last);
-            if is_reported {
-                records.push(Record::Reading(reading));
-            }
-            if let Some(event) = event {
-                warn!(instrument = %self.config.id, facts = ?event.facts, "{}", event.kind.as_str());
-                records.push(Record::Event(event));
-            }
+            let verdict = self.judges[sample.field].judge(&mut reading);
+            self.derivations.take(sample.field, &reading, &mut derived);
+            self.tell(sample.field, reading, verdict, records);
+            self.tell_derived(&mut derived, records);
+        }
+        if !is_asked {
+            self.conclude(records);
+        }
+        self.output.samples = samples;
+    }
+
+    fn conclude(&mut self, records: &mut Vec<Record>) {
+        let mut derived = Vec::new();
+        self.derivations.conclude(&mut derived);
+        self.tell_derived(&mut derived, records);
+    }
+
+    fn tell_derived(&mut self, derived: &mut Vec<(usize, Reading)>, records: &mut Vec<Record>) {
+        for (index, mut reading) in derived.drain(..) {
+            let verdict = self.judges[index].judge(&mut reading);
+            self.tell(index, reading, verdict, records);
+        }
+    }
+
+    /// A reading that was judged: into health, and into the records where it is reported.
+    fn tell(&mut self, index: usize, reading: Reading, verdict: Verdict, records: &mut Vec<Record>) {
+        let Verdict { event, is_reported } = verdict;
+        self.health.readings_total.fetch_add(1, Ordering::Relaxed);
+        let last = LastValue { time: reading.stamp.time, value: reading.value.clone(), quality: reading.quality };
+        self.health.values.lock()[index] = Some(last);
+        if is_reported {
+            records.push(Record::Reading(reading));
+        }
+        if let Some(event) = event {
+            warn!(instrument = %self.config.id, facts = ?event.facts, "{}", event.kind.as_str());
+            records.push(Record::Event(event));
         }
     }
 

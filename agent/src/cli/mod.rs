@@ -6,6 +6,8 @@
 mod check;
 mod demo;
 mod journal;
+mod probe;
+mod profiles;
 mod run;
 mod screen;
 mod simulate;
@@ -54,6 +56,10 @@ enum Command {
     Tail(tail::Args),
     /// What is on disk: stat, export, verify, repair
     Journal(journal::Args),
+    /// One instrument by itself, step by step: captured bytes, or one exchange on its port
+    Probe(probe::Args),
+    /// The instrument profiles that ship; NAME: one of them whole
+    Profiles(profiles::Args),
     /// A simulated instrument on a pseudo-terminal
     Simulate(simulate::Args),
 }
@@ -120,6 +126,8 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
             }
             journal::main(args, &load(&cli.config)?, cli.json)
         }
+        Command::Probe(args) => probe::main(args, &cli.config, cli.json, cli.verbose),
+        Command::Profiles(args) => profiles::main(args, cli.json),
         Command::Simulate(args) => simulate::main(args, &cli.config),
     }
 }

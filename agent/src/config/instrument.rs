@@ -1,15 +1,15 @@
 //! `[instrument.*]`: what is on a bus, how it speaks, and what its fields mean.
 
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 use std::time::Duration;
 
-use instruments::{DecodeSpec, FieldSpec, Kind, Mechanics, Place, ProtocolSpec, SpecError, StatusSpec};
-use model::{BusId, InstrumentId, QuantityId, Series, Tags};
+use instruments::{FieldSpec, Mechanics, Place, ProtocolSpec, SpecError};
+use model::{BusId, InstrumentId};
 
-use super::node::{Node, Tree};
+use super::node::Node;
+use super::quantity::{self, Origin, QuantityConfig};
 use super::section::{Fit, Misfit, Section, nearest};
-use super::value::{self, choice, duration, integer, list, number, text};
+use super::value::{self, duration, text};
 use super::{modbus, protocol};
 
 /// `[instrument.*]`
@@ -23,74 +23,23 @@ pub struct InstrumentConfig {
     pub every: Option<Duration>,
     /// How it speaks.
     pub protocol: ProtocolSpec,
-    /// What it measures; the order is that of `fields()`.
+    /// What it measures, in the order of `fields()`, and behind that what is derived.
     pub quantities: Vec<QuantityConfig>,
 }
 
 impl InstrumentConfig {
     /// Where the protocol finds each quantity.
     pub fn fields(&self) -> Vec<FieldSpec> {
-        self.quantities.iter().map(|quantity| quantity.field.clone()).collect()
+        let field = |quantity: &QuantityConfig| match &quantity.origin {
+            Origin::Field(field) => Some(field.clone()),
+            Origin::Derived(_) => None,
+        };
+        self.quantities.iter().filter_map(field).collect()
     }
-}
-
-/// `[instrument.*.quantity.*]`
-#[derive(Debug, Clone)]
-pub struct QuantityConfig {
-    /// Instrument, name, unit and tags.
-    pub series: Arc<Series>,
-    /// Where the protocol finds it.
-    pub field: FieldSpec,
-    /// What the instrument's number is multiplied with.
-    pub scale: f64,
-    /// What is added after that.
-    pub offset: f64,
-    /// Inside: quality `pass`; outside: `fail`.
-    pub valid: Option<[f64; 2]>,
-    /// A faster change, in units a second, is `suspect`.
-    pub rate: Option<f64>,
-    /// Unchanged for so long is `suspect`.
-    pub flat: Option<Duration>,
-    /// When somebody is to be woken.
-    pub alarm: Option<AlarmConfig>,
-    /// What is worth a reading; none: everything.
-    pub exception: Option<ExceptionConfig>,
-}
-
-/// `alarm = { below | above, clear, after }`
-#[derive(Debug, Clone, Copy)]
-pub struct AlarmConfig {
-    /// What is beyond.
-    pub limit: Limit,
-    /// Where it is over.
-    pub clear: f64,
-    /// How long a value must be beyond.
-    pub after: Duration,
-}
-
-/// Which side of an alarm's limit is beyond.
-#[derive(Debug, Clone, Copy)]
-pub enum Limit {
-    /// Less than this.
-    Below(f64),
-    /// More than this.
-    Above(f64),
-}
-
-/// `min_change`, `max_gap`
-#[derive(Debug, Clone, Copy)]
-pub struct ExceptionConfig {
-    /// A value that moved by less is skipped,
-    pub min_change: f64,
-    /// unless the last reading is so old.
-    pub max_gap: Duration,
 }
 
 /// Most instruments of one device; each has a decoder and its counters in memory.
 const INSTRUMENTS_MAX: usize = 1024;
-
-/// Longest list of `missing` values.
-const MISSING_MAX: usize = 64;
 
 pub(super) fn read_all(root: &Section<'_>, buses: &[String]) -> Vec<InstrumentConfig> {
     let sections = root.named("instrument");
@@ -118,6 +67,7 @@ fn read(name: &str, section: &Section<'_>, buses: &[String]) -> Option<Instrumen
         }
     };
     let named = section.named("quantity");
+    let (derived, named): (Vec<_>, Vec<_>) = named.into_iter().partition(|(_, section)| section.has("derive"));
     if named.is_empty() && is_bare {
         let misfit = Misfit::new("an instrument needs at least one quantity");
         section.refuse("", misfit.help(format!("add [instrument.{name}.quantity.<name>] with field and unit")));
@@ -131,10 +81,11 @@ fn read(name: &str, section: &Section<'_>, buses: &[String]) -> Option<Instrumen
     }
     let quantities: Vec<Option<QuantityConfig>> = named
         .iter()
-        .map(|(quantity, section)| read_quantity(id.as_ref(), quantity, &tags, protocol.as_ref(), section))
+        .map(|(name, section)| quantity::read_measured(id.as_ref(), name, &tags, protocol.as_ref(), section))
         .collect();
+    let derived = quantity::read_derived(id.as_ref(), &tags, &derived, &named, &quantities);
     section.finish();
-    let quantities: Vec<QuantityConfig> = quantities.into_iter().collect::<Option<_>>()?;
+    let quantities: Vec<QuantityConfig> = quantities.into_iter().chain(derived).collect::<Option<_>>()?;
     let config = InstrumentConfig { id: id?, bus: bus?, every: every?, protocol: protocol?, quantities };
     if let Mechanics::ModbusRtu(unit) = &config.protocol.mechanics
         && unit.registers.len() != named.len()
@@ -191,156 +142,4 @@ fn known_bus(node: &Node, buses: &[String]) -> Fit<BusId> {
         None if buses.is_empty() => misfit.help(format!("add a section [bus.{name}] with its port")),
         None => misfit.help(format!("there is {}", buses.join(", "))),
     })
-}
-
-const KIND: &[(&str, Kind)] = &[("number", Kind::Number), ("text", Kind::Text)];
-
-fn read_quantity(
-    instrument: Option<&InstrumentId>,
-    name: &str,
-    tags: &Tags,
-    protocol: Option<&ProtocolSpec>,
-    section: &Section<'_>,
-) -> Option<QuantityConfig> {
-    let quantity = QuantityId::try_new(name).map_err(|error| section.refuse("", Misfit::new(error.to_string()))).ok();
-    let is_register = protocol.is_some_and(|protocol| matches!(protocol.mechanics, Mechanics::ModbusRtu(_)));
-    let is_binary = !is_register && protocol.is_some_and(|protocol| matches!(protocol.decode, DecodeSpec::Struct(_)));
-    let field = if is_register { Some(name.to_owned()) } else { read_field(section, is_binary) };
-    let unit = section.get("unit", text).unwrap_or_default();
-    let is_text = is_register && section.get("type", text).is_some_and(|format| format == "text");
-    let usual = if is_text { Kind::Text } else { Kind::Number };
-    let kind = section.get("kind", choice(KIND)).unwrap_or(usual);
-    let missing = section.get("missing", list(missing_value)).unwrap_or_default();
-    if missing.len() > MISSING_MAX {
-        section.refuse("missing", Misfit::new(format!("at most {MISSING_MAX} values")));
-    }
-    let scale = section.get("scale", number).unwrap_or(1.0);
-    let offset = section.get("offset", number).unwrap_or(0.0);
-    let valid = section.get("valid", range);
-    let rate = section.get("rate", rate);
-    let flat = section.get("flat", duration(Duration::from_secs(1)..=Duration::from_secs(30 * 86_400)));
-    let alarm = section.section("alarm").and_then(|alarm| read_alarm(&alarm));
-    let exception = read_exception(section);
-    // A register's status is read with the registers.
-    let good = if is_register { None } else { section.section("good").map(|good| read_status(&good, is_binary)) };
-    for later in ["spike", "dedupe"] {
-        section.not_yet(later);
-    }
-    section.finish();
-    let series = Series { instrument: instrument?.clone(), quantity: quantity?, unit, tags: tags.clone() };
-    let good = match good {
-        Some(read) => Some(read?),
-        None => None,
-    };
-    let field = FieldSpec { field: field?, kind, missing, good };
-    Some(QuantityConfig { series: Arc::new(series), field, scale, offset, valid, rate, flat, alarm, exception })
-}
-
-/// Where a field is; in a binary frame an offset with a type, and a bit if one is wanted, are one place.
-fn read_field(section: &Section<'_>, is_binary: bool) -> Option<String> {
-    let field = section.require("field", selector);
-    if !is_binary {
-        return field;
-    }
-    let kind = section.get("type", text);
-    let bit = section.get("bit", integer::<u32>(0..=63));
-    let (mut field, Some(kind)) = (field?, kind) else { return section.get("field", selector) };
-    field = format!("{field}:{kind}");
-    Some(match bit {
-        Some(bit) => format!("{field}.{bit}"),
-        None => field,
-    })
-}
-
-/// `good`: the status that gates a value.
-fn read_status(section: &Section<'_>, is_binary: bool) -> Option<StatusSpec> {
-    let field = read_field(section, is_binary);
-    let values = section.require("values", list(missing_value));
-    let suspect = section.get("suspect", list(missing_value)).unwrap_or_default();
-    let missing = section.get("missing", list(missing_value)).unwrap_or_default();
-    section.finish();
-    let values = values?;
-    if values.len() + suspect.len() + missing.len() > MISSING_MAX {
-        section.refuse("values", Misfit::new(format!("at most {MISSING_MAX} values")));
-    }
-    Some(StatusSpec { field: field?, values, suspect, missing })
-}
-
-/// A field is a column number, an offset or the decoder's own name for it; all are kept as text.
-pub(super) fn selector(node: &Node) -> Fit<String> {
-    match &node.value {
-        Tree::Integer(place) if *place >= 0 => Ok(place.to_string()),
-        Tree::Integer(_) => Err(Misfit::new("columns count from 1, offsets from 0")),
-        _ => match text(node)? {
-            empty if empty.is_empty() => Err(Misfit::new("a field can not be empty")),
-            field => Ok(field),
-        },
-    }
-}
-
-/// `missing` takes texts, and numbers for convenience.
-fn missing_value(node: &Node) -> Fit<String> {
-    match &node.value {
-        Tree::Integer(number) => Ok(number.to_string()),
-        Tree::Float(number) => Ok(number.to_string()),
-        _ => text(node),
-    }
-}
-
-fn read_alarm(section: &Section<'_>) -> Option<AlarmConfig> {
-    let (below, above) = (section.get("below", number), section.get("above", number));
-    let clear = section.get("clear", number);
-    let after = section.get("after", duration(Duration::ZERO..=Duration::from_secs(86_400))).unwrap_or_default();
-    section.finish();
-    let example = "alarm = { below = 4.0, clear = 4.5, after = \"60s\" }";
-    let (limit, clear, is_apart) = match (below, above) {
-        (Some(limit), None) => (Limit::Below(limit), clear.unwrap_or(limit), clear.is_none_or(|clear| clear >= limit)),
-        (None, Some(limit)) => (Limit::Above(limit), clear.unwrap_or(limit), clear.is_none_or(|clear| clear <= limit)),
-        _ => {
-            section.refuse("", Misfit::new("an alarm has either `below` or `above`").help(example));
-            return None;
-        }
-    };
-    if !is_apart {
-        section.refuse("clear", Misfit::new("`clear` lies on the good side of the limit").help(example));
-        return None;
-    }
-    Some(AlarmConfig { limit, clear, after })
-}
-
-fn read_exception(section: &Section<'_>) -> Option<ExceptionConfig> {
-    let min_change = section.get("min_change", number);
-    let max_gap = section.get("max_gap", duration(Duration::from_secs(1)..=Duration::from_secs(86_400)));
-    let min_change = min_change?;
-    if min_change < 0.0 {
-        section.refuse("min_change", Misfit::new("a change is not negative"));
-    }
-    let max_gap = max_gap.unwrap_or(Duration::from_secs(300));
-    (min_change > 0.0).then_some(ExceptionConfig { min_change, max_gap })
-}
-
-/// `"0.5/min"`: a number of units a second, minute or hour; in units a second.
-fn rate(node: &Node) -> Fit<f64> {
-    let written = text(node)?;
-    let misfit = || Misfit::new(format!("\"{written}\" is no rate")).help("rate = \"0.5/min\"; also /s and /h");
-    let (number, per) = written.split_once('/').ok_or_else(misfit)?;
-    let seconds = match per.trim() {
-        "s" => 1.0,
-        "min" | "m" => 60.0,
-        "h" => 3_600.0,
-        _ => return Err(misfit()),
-    };
-    match number.trim().parse::<f64>() {
-        Ok(number) if number.is_finite() && number > 0.0 => Ok(number / seconds),
-        _ => Err(misfit()),
-    }
-}
-
-fn range(node: &Node) -> Fit<[f64; 2]> {
-    let limits = list(number)(node)?;
-    match limits[..] {
-        [low, high] if low <= high => Ok([low, high]),
-        [_, _] => Err(Misfit::new("the lower limit comes first")),
-        _ => Err(Misfit::new("two limits are expected here").help("valid = [0.0, 25.0]")),
-    }
 }

@@ -6,6 +6,7 @@
 
 pub mod bus;
 pub mod clock;
+pub mod derive;
 pub mod device;
 pub mod instrument;
 pub mod journal;
@@ -18,6 +19,7 @@ mod problem;
 mod profile;
 mod protocol;
 pub mod proxy;
+pub mod quantity;
 mod sdi12;
 mod section;
 pub mod sink;
@@ -27,14 +29,18 @@ mod value;
 
 pub use bus::BusConfig;
 pub use clock::ClockConfig;
+pub use derive::{DeriveConfig, InputConfig};
 pub use device::{DeviceConfig, LocalConfig};
-pub use instrument::{AlarmConfig, ExceptionConfig, InstrumentConfig, QuantityConfig};
+pub use instrument::InstrumentConfig;
 pub use journal::{JournalConfig, SinkBytes};
 pub use layers::{Layers, load};
 pub use port::{PortName, UsbName};
 pub use problem::{ConfigError, Located};
-pub use profile::{PROFILE, Simulated, simulated};
-pub use sink::{BatchConfig, LakeConfig, MqttConfig, SinkConfig, SinkKind};
+pub use profile::{About, PROFILE, Simulated, nearest_profile, shipped_profiles, simulated, trial_bus};
+pub use quantity::{AlarmConfig, ExceptionConfig, Origin, QuantityConfig, TestsConfig};
+pub use sink::{BatchConfig, LakeConfig, MqttConfig, MqttProfile, SinkConfig, SinkKind, SpendingConfig};
+
+pub use section::nearest;
 
 use node::Node;
 use section::{Problems, Section};

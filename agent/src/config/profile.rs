@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use instruments::simulate::{SimulationSpec, Wave};
 
+use super::bus::{self, BusConfig};
+use super::instrument;
 use super::node::{Node, Tree};
 use super::problem::{ConfigError, Problem};
-use super::section::{Problems, Section, nearest};
+use super::section::{Misfit, Problems, Section, nearest};
 use super::source::{At, Sources, read_bounded};
 use super::value::{duration, integer, number, text};
 
@@ -54,9 +56,102 @@ fn find(name: &str, folder: &Path, at: &At, path: &str) -> Result<String, Proble
     }
     let help = match nearest(name, &shipped()) {
         Some(right) => format!("did you mean \"{right}\"?"),
-        None => format!("shipped profiles: {}; local ones are {}", shipped().join(", "), folder.display()),
+        None => format!("`tidegate profiles` lists the shipped ones; local ones are in {}", folder.display()),
     };
     Err(Problem::new(at.clone(), path, format!("there is no profile \"{name}\"")).help(help))
+}
+
+/// A bus with one instrument of a profile, shipped or in `folder`, as if a configuration had named it: for trying a profile
+/// before there is one. The line is the profile's; both are called as the profile is.
+pub fn trial_bus(name: &str, port: &str, folder: &Path) -> Result<BusConfig, ConfigError> {
+    let mut sources = Sources::default();
+    let mut problems = Vec::new();
+    let at = At { source: sources.add("profile", name), span: 0..name.len() };
+    let text = match find(name, folder, &at, PROFILE) {
+        Ok(text) => text,
+        Err(problem) => return Err(ConfigError { problems: vec![problem], sources }),
+    };
+    let source = sources.add(format!("profile {name}"), text);
+    let profile = Node::parse_toml(&sources, source, &mut problems);
+    let node = |value| Node { value, at: at.clone() };
+    let table = |pairs: Vec<(&str, Node)>| {
+        let pairs = pairs.into_iter().map(|(key, value)| (key.to_owned(), (at.clone(), value)));
+        node(Tree::Table(pairs.collect()))
+    };
+    let text = |text: &str| node(Tree::Text(text.to_owned()));
+    let mut bus = profile.child("bus").cloned().unwrap_or_else(|| Node::empty(source));
+    bus.overlay(table(vec![("port", text(port))]));
+    let mut instrument = profile.child("instrument").cloned().unwrap_or_else(|| Node::empty(source));
+    instrument.overlay(table(vec![("bus", text(name))]));
+    let root = table(vec![("bus", table(vec![(name, bus)])), ("instrument", table(vec![(name, instrument)]))]);
+    let found = Problems::new(problems);
+    let section = Section::root(&root, &found);
+    let instruments = instrument::read_all(&section, &bus::names(&section));
+    let bus = bus::read_all(&section, &instruments).into_iter().next();
+    let problems = found.into_inner();
+    match bus {
+        Some(bus) if problems.is_empty() && !bus.instruments.is_empty() => Ok(bus),
+        _ => Err(ConfigError { problems, sources }),
+    }
+}
+
+/// The shipped profile with the name most like this one.
+pub fn nearest_profile(name: &str) -> Option<String> {
+    nearest(name, &shipped()).map(str::to_owned)
+}
+
+/// What a shipped profile says of itself.
+#[derive(Debug, Clone)]
+pub struct About {
+    /// Its name.
+    pub name: &'static str,
+    /// What instrument it is.
+    pub title: String,
+    /// `stream`, `poll`, `modbus-rtu` or `sdi12`.
+    pub mechanics: String,
+    /// Its line as delivered: `9600 8N1`.
+    pub line: String,
+    /// `verified`: bytes of a real unit were read with it.
+    pub status: String,
+    /// Where it is from.
+    pub source: String,
+    /// How it is wired.
+    pub wiring: String,
+    /// What it measures.
+    pub quantities: Vec<String>,
+}
+
+/// All shipped profiles, by name.
+pub fn shipped_profiles() -> Vec<About> {
+    instruments::profiles::ALL.iter().map(|profile| about(profile.name, profile.text)).collect()
+}
+
+fn about(name: &'static str, text: &str) -> About {
+    let root: toml::Table = text.parse().unwrap_or_default();
+    let table = |path: &[&str]| {
+        path.iter().try_fold(&root, |table, key| table.get(*key)?.as_table()).cloned().unwrap_or_default()
+    };
+    let (bus, protocol) = (table(&["bus"]), table(&["instrument", "protocol"]));
+    let word = |table: &toml::Table, key: &str| {
+        table.get(key).and_then(toml::Value::as_str).map(str::to_owned).unwrap_or_default()
+    };
+    let number = |key: &str, usual: i64| bus.get(key).and_then(toml::Value::as_integer).unwrap_or(usual);
+    let parity = match word(&bus, "parity").as_str() {
+        "even" => 'E',
+        "odd" => 'O',
+        _ => 'N',
+    };
+    let line = format!("{} {}{parity}{}", number("baud", 9600), number("data_bits", 8), number("stop_bits", 1));
+    About {
+        name,
+        title: word(&root, "title"),
+        mechanics: word(&protocol, "type"),
+        line,
+        status: word(&root, "status"),
+        source: word(&root, "source"),
+        wiring: word(&root, "wiring"),
+        quantities: table(&["instrument", "quantity"]).keys().cloned().collect(),
+    }
 }
 
 /// A profile as a simulator needs it.
@@ -100,7 +195,9 @@ fn read_simulated(root: &Section<'_>) -> Option<Simulated> {
     let title = root.get("title", text).unwrap_or_default();
     let baud = root.section("bus").and_then(|bus| bus.get("baud", integer(50..=4_000_000))).unwrap_or(9600);
     let Some(section) = root.section("simulate") else {
-        root.refuse("", super::section::Misfit::new("this profile has no [simulate]"));
+        let misfit =
+            Misfit::new("this profile has no [simulate]: an instrument that is asked can not be simulated yet");
+        root.refuse("", misfit.help("tidegate profiles NAME shows its dialogue; the others of `type` stream talk"));
         return None;
     };
     let every = section.require("every", duration(Duration::from_millis(1)..=Duration::from_secs(86_400)));

@@ -1,5 +1,6 @@
 //! `[sink.*]`: the destinations.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -19,8 +20,19 @@ pub struct SinkConfig {
     pub id: SinkId,
     /// Where a batch is cut.
     pub batch: BatchConfig,
+    /// What it may spend.
+    pub spending: SpendingConfig,
     /// What it is.
     pub kind: SinkKind,
+}
+
+/// `max_rate`, `budget`
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SpendingConfig {
+    /// Bytes a second.
+    pub max_rate: Option<u64>,
+    /// Bytes a calendar month.
+    pub budget: Option<u64>,
 }
 
 /// `[sink.*.batch]`: a batch is cut at whichever comes first.
@@ -65,12 +77,31 @@ pub struct MqttConfig {
     pub port: u16,
     /// Present for `mqtts://`.
     pub tls: Option<TlsConfig>,
-    /// Topic of the readings; the other topics stand beside it.
+    /// What the broker is.
+    pub profile: MqttProfile,
+    /// Topic of the readings.
     pub topic: String,
+    /// What the other topics begin with.
+    pub beside: String,
     /// Login, with the file that holds the password.
     pub login: Option<(String, PathBuf)>,
     /// What stands in between.
     pub proxy: Option<ProxyConfig>,
+    /// Within so long a link that is dead is noticed.
+    pub keepalive: Duration,
+    /// Whether the newest readings go before a backlog.
+    pub is_live_first: bool,
+    /// After so long a reading is worth nothing to a subscriber.
+    pub expires: Option<Duration>,
+}
+
+/// `profile`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MqttProfile {
+    /// Any broker.
+    Generic,
+    /// AWS IoT Core: its limits are kept on our side, where they cost a wait and not a message.
+    AwsIot,
 }
 
 /// What S3 and file sinks share: the lake they write.
@@ -161,6 +192,23 @@ const CHECKSUM: &[(&str, Checksum)] = &[
     ("none", Checksum::None),
 ];
 
+/// Less than a message a minute is a mistake.
+const RATE: RangeInclusive<u64> = 64..=1 << 30;
+/// A month.
+const BUDGET: RangeInclusive<u64> = 64 << 10..=1 << 50;
+const PROFILE: &[(&str, MqttProfile)] = &[("generic", MqttProfile::Generic), ("aws-iot", MqttProfile::AwsIot)];
+const AWS_IOT_ALPN: &str = "x-amzn-mqtt-ca";
+const AWS_IOT_SLASHES_MAX: usize = 7;
+const AWS_IOT_CLIENT_ID_BYTES_MAX: usize = 128;
+/// It takes 30 s and more.
+const KEEPALIVE_AWS_IOT: Duration = Duration::from_secs(60);
+/// Whether the newest goes first.
+const BACKLOG: &[(&str, bool)] = &[("live-first", true), ("oldest-first", false)];
+/// A ping goes out after half of it: IoT Core takes 30 s to 20 min.
+const KEEPALIVE: RangeInclusive<Duration> = Duration::from_secs(30)..=Duration::from_secs(20 * 60);
+/// A ping a minute costs a few kilobytes an hour.
+const KEEPALIVE_DEFAULT: Duration = Duration::from_secs(120);
+
 /// Batches of a message: IoT Core refuses publishes above 128 KiB, topic and properties included.
 const MQTT_BATCH: BatchConfig =
     BatchConfig { max_age: Duration::from_secs(10), max_readings: 500, max_bytes: 96 << 10 };
@@ -180,8 +228,10 @@ fn read(name: &str, section: &Section<'_>, device: &DeviceConfig) -> Option<Sink
         Type::S3 => (read_batch(section, LAKE_BATCH), read_s3(section, device).map(SinkKind::S3)),
         Type::File => (read_batch(section, LAKE_BATCH), read_file(section, device).map(SinkKind::File)),
     };
+    let max_rate = section.get("max_rate", size(RATE));
+    let budget = section.get("budget", size(BUDGET));
     section.finish();
-    Some(SinkConfig { id: id?, batch, kind: kind? })
+    Some(SinkConfig { id: id?, batch, spending: SpendingConfig { max_rate, budget }, kind: kind? })
 }
 
 fn read_batch(section: &Section<'_>, default: BatchConfig) -> BatchConfig {
@@ -209,10 +259,12 @@ fn read_mqtt(section: &Section<'_>, device: &DeviceConfig) -> Option<MqttConfig>
                 .help(format!("{key} = \"{}\"", words[0]))),
         });
     };
-    only("profile", &["generic"]);
+    let profile = section.get("profile", choice(PROFILE)).unwrap_or(MqttProfile::Generic);
     only("format", &["json"]);
     only("compress", &["none"]);
-    only("backlog", &["oldest-first"]);
+    let is_live_first = section.get("backlog", choice(BACKLOG)).unwrap_or(true);
+    let keepalive = section.get("keepalive", duration(KEEPALIVE)).unwrap_or(KEEPALIVE_DEFAULT);
+    let expires = section.get("expires", duration(Duration::from_secs(1)..=Duration::from_secs(7 * 86_400)));
     let username = section.get("username", expanded(device));
     let password_file = section.get("password_file", file(device));
     let login = match (username, password_file) {
@@ -229,8 +281,44 @@ fn read_mqtt(section: &Section<'_>, device: &DeviceConfig) -> Option<MqttConfig>
     if tls.is_some() && !is_tls {
         section.refuse("tls", Misfit::new("`tls` is of no use with mqtt://").help("url = \"mqtts://...\""));
     }
-    let tls = is_tls.then(|| tls.unwrap_or_default().towards(&host, port));
-    Some(MqttConfig { host, port, tls, topic, login, proxy })
+    let tls = is_tls.then(|| tls.unwrap_or_default());
+    let beside = match topic.rsplit_once('/') {
+        // Basic Ingest: a topic below it goes to the rule alone, and nothing there can be retained.
+        _ if topic.starts_with("$aws/") => format!("farm/{}/{}", device.site, device.id),
+        Some((above, _)) => above.to_owned(),
+        None => topic.clone(),
+    };
+    let mut config =
+        MqttConfig { host, port, tls, profile, topic, beside, login, proxy, keepalive, is_live_first, expires };
+    if profile == MqttProfile::AwsIot {
+        fit_aws_iot(section, device, &mut config);
+    }
+    Some(config)
+}
+
+/// AWS IoT Core's limits ("AWS IoT Core endpoints and quotas"), as far as a configuration can break them.
+fn fit_aws_iot(section: &Section<'_>, device: &DeviceConfig, config: &mut MqttConfig) {
+    match &mut config.tls {
+        None => section.refuse("url", Misfit::new("AWS IoT Core wants TLS").help("url = \"mqtts://...:8883\"")),
+        // Both protocols share port 443 there; the handshake tells them apart.
+        Some(tls) if config.port == 443 && tls.alpn.is_none() => tls.alpn = Some(AWS_IOT_ALPN.to_owned()),
+        Some(_) => {}
+    }
+    let counted = match config.topic.strip_prefix("$aws/rules/") {
+        Some(rest) => rest.split_once('/').map_or("", |(_, rest)| rest),
+        None => &config.topic,
+    };
+    if counted.matches('/').count() > AWS_IOT_SLASHES_MAX {
+        section.refuse("topic", Misfit::new(format!("AWS IoT Core takes at most {AWS_IOT_SLASHES_MAX} slashes")));
+    }
+    if device.id.as_str().len() > AWS_IOT_CLIENT_ID_BYTES_MAX {
+        section.refuse(
+            "",
+            Misfit::new(format!("AWS IoT Core takes at most {AWS_IOT_CLIENT_ID_BYTES_MAX} bytes of client id")),
+        );
+    }
+    // A ping goes out after half of it, and that is what the broker is told.
+    config.keepalive = config.keepalive.max(KEEPALIVE_AWS_IOT);
 }
 
 fn broker_url(url: &str) -> Fit<(String, u16, bool)> {

@@ -129,7 +129,7 @@ pub struct SinkStatus {
     pub id: String,
     /// Its kind.
     pub r#type: String,
-    /// `ok`, `holding` (readings wait for the clock to be set), `retrying` or `failed`.
+    /// `ok`, `holding` (readings wait for the clock to be set), `retrying`, `spent` (the month's budget) or `failed`.
     pub state: String,
     /// Records that it lacks.
     pub lag_readings: u64,

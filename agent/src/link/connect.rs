@@ -97,6 +97,20 @@ enum ConnectError {
     Tls(String),
 }
 
+impl ConnectError {
+    /// Tells who was reached: somebody who refuses (whatever the kind says), or nobody (`Other`, `TimedOut` and the like).
+    fn kind(&self) -> io::ErrorKind {
+        match self {
+            ConnectError::Name { .. } => io::ErrorKind::Other,
+            ConnectError::Address { source, .. } => source.kind(),
+            ConnectError::Proxy { source, .. } => {
+                source.downcast_ref::<ConnectError>().map_or(io::ErrorKind::ConnectionRefused, ConnectError::kind)
+            }
+            ConnectError::Tls(_) => io::ErrorKind::InvalidData,
+        }
+    }
+}
+
 impl Route {
     /// Makes the connection. The error is for the library; what it says is in the course.
     pub async fn connect(self, network: NetworkOptions) -> io::Result<Wire> {
@@ -105,7 +119,7 @@ impl Route {
             Err(error) => {
                 // The first word stands: nothing that comes after it knows more.
                 let words = self.course.end.get_or_init(|| error.to_string());
-                Err(io::Error::other(words.clone()))
+                Err(io::Error::new(error.kind(), words.clone()))
             }
         }
     }

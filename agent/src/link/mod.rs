@@ -24,52 +24,77 @@ use tracing::{info, warn};
 
 use crate::backoff::Backoff;
 use crate::clock::Clock;
-use crate::config::{DeviceConfig, MqttConfig};
+use crate::config::MqttConfig;
 use crate::telemetry::health::SinkHealth;
 use crate::telemetry::logs::chain;
 
 use connect::{Course, Route, Secured};
 use refusal::Refusal;
 pub use session::PublishError;
-use session::{Pipe, Session};
+use session::{End, Pipe, Session};
 use tls::{Keyring, TlsError};
 
 /// First and longest wait before the next connection; full jitter.
 const RECONNECT_WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(120));
 
+/// The same where nobody heard the attempt: it troubled no one, and the link may be back at any moment.
+const UNHEARD_WAITS: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
+
+/// The same where another client has our id: two that fight for it help nobody.
+const TAKEN_OVER_WAITS: (Duration, Duration) = (Duration::from_secs(300), Duration::from_secs(1_800));
+
 /// A connection that held for so long was a good one: the next wait starts small again.
 const STABLE_AFTER: Duration = Duration::from_secs(30);
+
+/// Brokers older than MQTT 5's reasons just hang up on the one of two clients with one id that came first. After so many
+/// times that is worth a word.
+const HUNG_UP_MAX: u32 = 3;
+
+/// The shortest keepalive; IoT Core takes no less.
+const KEEPALIVE_LEAST: Duration = Duration::from_secs(30);
+
+/// A connection that held for so long does not need to be kept so warm.
+const HELD_LONG: Duration = Duration::from_secs(24 * 3_600);
 
 /// Largest payload: IoT Core refuses publishes above 128 KiB.
 pub const PUBLISH_BYTES_MAX: usize = 128 << 10;
 
+/// What is published, and what the broker is told of it.
+#[derive(Debug, Clone, Default)]
+pub struct Message {
+    /// Where to.
+    pub topic: String,
+    /// What.
+    pub payload: Bytes,
+    /// Its media type.
+    pub content_type: Option<&'static str>,
+    /// After so long the broker need not deliver it any more.
+    pub expires: Option<Duration>,
+    /// Whether the broker keeps it for those who come later.
+    pub is_retained: bool,
+}
+
+impl Message {
+    /// Bytes that it costs on the wire, but for what lies below MQTT: header, topic, a packet's number and properties.
+    pub fn bytes(&self) -> u64 {
+        let about = 16 + self.topic.len() + self.content_type.map_or(0, |word| 3 + word.len());
+        u64::try_from(about + self.payload.len()).unwrap_or(u64::MAX)
+    }
+}
+
 /// Who connects, and what the broker says when we are gone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Presence {
     /// MQTT client id.
     pub client_id: String,
     /// Retained status topic.
     pub topic: String,
-    /// Retained there while we are connected.
-    pub birth: Bytes,
+    /// Says what is retained there while we are connected.
+    pub birth: Arc<dyn Fn() -> Bytes + Send + Sync>,
     /// Retained there by the broker when we vanish, and by us when we end.
     pub gone: Bytes,
-}
-
-/// The topic `word` that stands beside the readings'.
-pub fn beside(readings_topic: &str, word: &str) -> String {
-    let above = readings_topic.rsplit_once('/').map_or(readings_topic, |(above, _)| above);
-    format!("{above}/{word}")
-}
-
-impl Presence {
-    /// The presence of a device whose readings go to `readings_topic`: `status` stands beside it.
-    pub fn of(device: &DeviceConfig, readings_topic: &str, version: &str) -> Self {
-        let topic = beside(readings_topic, "status");
-        let birth = serde_json::json!({"state": "online", "device": device.id, "version": version});
-        let gone = serde_json::json!({"state": "offline"});
-        Self { client_id: device.id.to_string(), topic, birth: birth.to_string().into(), gone: gone.to_string().into() }
-    }
+    /// Called when another client has come with our id.
+    pub on_taken_over: Arc<dyn Fn() + Send + Sync>,
 }
 
 /// A way to publish over the connection; clones share it.
@@ -84,38 +109,59 @@ pub struct Link {
 
 impl Link {
     /// Publishes at QoS 1 and waits for the broker's PUBACK. Waits for a connection as long as it takes.
-    pub async fn publish(&self, topic: &str, payload: Bytes) -> Result<(), PublishError> {
-        if payload.len() > PUBLISH_BYTES_MAX {
-            return Err(PublishError::TooLarge { bytes: payload.len() });
-        }
+    pub async fn publish(&self, message: &Message) -> Result<(), PublishError> {
         let turn = self.queue.lock().await;
-        let sent = self.send(topic, payload).await;
+        let sent = self.send(message).await?;
         drop(turn);
-        match sent {
-            Some(sent) => sent.confirmed().await,
-            // The link has ended with the agent: nothing will be confirmed any more.
-            None => std::future::pending().await,
-        }
+        sent.confirmed().await
     }
 
     /// The same, ahead of everything that waits for its turn.
-    pub async fn publish_ahead(&self, topic: &str, payload: Bytes) -> Result<(), PublishError> {
-        match self.send(topic, payload).await {
-            Some(sent) => sent.confirmed().await,
-            None => std::future::pending().await,
+    pub async fn publish_ahead(&self, message: &Message) -> Result<(), PublishError> {
+        self.send(message).await?.confirmed().await
+    }
+
+    /// Sends over the next connection that takes it.
+    async fn send(&self, message: &Message) -> Result<session::Sent, PublishError> {
+        let mut pipe = self.pipe.clone();
+        loop {
+            let held = pipe.wait_for(Option::is_some).await.map(|held| held.clone());
+            let held = match held {
+                Ok(Some(held)) => held,
+                Ok(None) => continue,
+                // The link has ended with the agent: nothing will be confirmed any more.
+                Err(_) => std::future::pending().await,
+            };
+            let bytes = usize::try_from(message.bytes()).unwrap_or(usize::MAX);
+            // The client library would end the connection over it, again and again.
+            if message.payload.len() > PUBLISH_BYTES_MAX || bytes > held.packet_bytes_max {
+                return Err(PublishError::TooLarge { bytes, most: held.packet_bytes_max.min(PUBLISH_BYTES_MAX) });
+            }
+            if let Some(sent) = held.send(message).await {
+                return Ok(sent);
+            }
+            // That one has ended; whoever ended it is about to say so.
+            if pipe.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
         }
     }
 
-    /// Sends over the next connection that takes it; `None` if there will be no other.
-    async fn send(&self, topic: &str, payload: Bytes) -> Option<session::Sent> {
-        let mut pipe = self.pipe.clone();
-        loop {
-            let held = pipe.wait_for(Option::is_some).await.ok()?.clone()?;
-            if let Some(sent) = held.send(topic, payload.clone()).await {
-                return Some(sent);
-            }
-            // That one has ended; whoever ended it is about to say so.
-            pipe.changed().await.ok()?;
+    /// Whether there is a connection.
+    pub fn is_up(&self) -> bool {
+        self.pipe.borrow().is_some()
+    }
+
+    /// How large a payload may be over this connection, beside a topic and properties of `about` bytes.
+    pub fn payload_bytes_max(&self, about: u64) -> usize {
+        let packet = self.pipe.borrow().as_ref().map_or(usize::MAX, |pipe| pipe.packet_bytes_max);
+        packet.saturating_sub(usize::try_from(about).unwrap_or(usize::MAX)).min(PUBLISH_BYTES_MAX)
+    }
+
+    /// Waits for a connection.
+    pub async fn up(&self) {
+        if self.pipe.clone().wait_for(Option::is_some).await.is_err() {
+            std::future::pending::<()>().await;
         }
     }
 
@@ -174,10 +220,6 @@ impl Roads {
             None => std::future::pending().await,
         }
     }
-
-    fn is_renewed(&self) -> bool {
-        self.keyring.as_ref().is_some_and(Keyring::is_renewed)
-    }
 }
 
 async fn keep_connected(
@@ -188,15 +230,19 @@ async fn keep_connected(
     stop: CancellationToken,
 ) {
     let config = roads.config.clone();
-    let mut backoff = Backoff::new(RECONNECT_WAITS.0, RECONNECT_WAITS.1);
+    let waits = |(first, most)| Backoff::new(first, most);
+    let (mut broken, mut unheard, mut taken_over) =
+        (waits(RECONNECT_WAITS), waits(UNHEARD_WAITS), waits(TAKEN_OVER_WAITS));
     let mut is_said = false;
+    let mut keepalive = config.keepalive;
+    let mut hung_up = 0;
     loop {
+        let mut connected_at: Option<tokio::time::Instant> = None;
         let opened = roads.route().map_err(|error| chain(&error));
-        let opened = opened.and_then(|route| Session::open(route, &presence).map_err(|error| chain(&error)));
-        let reason = match opened {
+        let opened = opened.and_then(|route| Session::open(route, &presence, keepalive).map_err(|error| chain(&error)));
+        let end = match opened {
             Ok(mut session) => {
-                let mut connected_at = None;
-                let reason = session
+                let end = session
                     .drive(&stop, roads.renewed(), || {
                         info!(host = %config.host, port = config.port, "broker reached");
                         connected_at = Some(tokio::time::Instant::now());
@@ -206,30 +252,77 @@ async fn keep_connected(
                     })
                     .await;
                 pipe.send_replace(None);
-                if connected_at.is_some_and(|at| at.elapsed() >= STABLE_AFTER) {
-                    backoff.reset();
-                }
-                reason
+                end
             }
-            Err(reason) => reason,
+            Err(reason) => End::Broken(reason),
         };
-        if stop.is_cancelled() {
-            return;
+        if connected_at.is_some() {
+            unheard.reset();
         }
-        if roads.is_renewed() {
-            info!(host = %config.host, port = config.port, "certificate, key or roots have changed, connecting with them");
-            backoff.reset();
-            continue;
+        let held = connected_at.map_or(Duration::ZERO, |at| at.elapsed());
+        if held >= STABLE_AFTER {
+            broken.reset();
         }
+        hung_up = if matches!(end, End::HungUp(_)) && held < STABLE_AFTER { hung_up + 1 } else { 0 };
+        keepalive = adapted(keepalive, config.keepalive, &end, held);
+        let (reason, wait) = match end {
+            End::Stopping => return,
+            End::Renewed => {
+                info!(host = %config.host, port = config.port, "certificate, key or roots have changed, connecting with them");
+                broken.reset();
+                continue;
+            }
+            End::Unheard(reason) => (reason, unheard.next_wait()),
+            End::HungUp(reason) if hung_up >= HUNG_UP_MAX => {
+                let id = &presence.client_id;
+                (format!("{reason}, again and again: does another client connect as \"{id}\"?"), broken.next_wait())
+            }
+            End::HungUp(reason) | End::Broken(reason) | End::Silent(reason) | End::Disliked(reason) => {
+                (reason, broken.next_wait())
+            }
+            End::TakenOver => {
+                (presence.on_taken_over)();
+                let id = &presence.client_id;
+                let reason = format!("another client connects as \"{id}\" (0x8E): give each device an id of its own");
+                (reason, taken_over.next_wait())
+            }
+        };
         if !std::mem::replace(&mut is_said, true) {
             warn!(host = %config.host, port = config.port, reason = %reason, "no connection to the broker, will try again");
         }
         trouble.send_replace(Some(Arc::from(format!("{}:{}: {reason}", config.host, config.port))));
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(backoff.next_wait()) => {}
+            () = tokio::time::sleep(wait) => {}
             // Somebody is mending it and wants to see whether it works.
-            () = roads.renewed() => backoff.reset(),
+            () = roads.renewed() => broken.reset(),
         }
+    }
+}
+
+/// The keepalive of the next connection. Routers on the way forget a connection that is quiet for longer than they like:
+/// one that died in silence is kept warmer, down to the shortest that brokers take; one that held for a day less so.
+fn adapted(keepalive: Duration, configured: Duration, end: &End, held: Duration) -> Duration {
+    match end {
+        End::Silent(_) => (keepalive / 2).max(KEEPALIVE_LEAST),
+        _ if held >= HELD_LONG => (keepalive * 2).min(configured),
+        _ => keepalive,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_that_died_in_silence_is_kept_warmer_and_one_that_holds_less_so() {
+        let (most, silent) = (Duration::from_secs(240), End::Silent(String::new()));
+        let shorter = adapted(most, most, &silent, Duration::ZERO);
+        assert_eq!(shorter, Duration::from_secs(120));
+        assert_eq!(adapted(KEEPALIVE_LEAST, most, &silent, Duration::ZERO), KEEPALIVE_LEAST);
+        let broken = End::Broken(String::new());
+        assert_eq!(adapted(shorter, most, &broken, Duration::from_secs(60)), shorter);
+        assert_eq!(adapted(shorter, most, &broken, HELD_LONG), most);
+        assert_eq!(adapted(most, most, &broken, HELD_LONG), most, "never longer than configured");
     }
 }

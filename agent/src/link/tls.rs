@@ -129,7 +129,7 @@ impl Keyring {
     }
 
     /// Whether there are keys that no connection has used yet.
-    pub fn is_renewed(&self) -> bool {
+    fn is_renewed(&self) -> bool {
         self.held.as_ref().is_some_and(|held| !held.is_used)
     }
 

@@ -5,6 +5,7 @@
 
 pub mod file;
 pub mod lake;
+pub mod meter;
 pub mod mqtt;
 pub mod runner;
 pub mod s3;
@@ -52,6 +53,15 @@ pub enum DeliverError {
         /// Not before, where the far side said so.
         after: Option<Duration>,
     },
+    /// There is no connection: once there is, what to send first is chosen anew.
+    #[error("there is no connection")]
+    Away,
+    /// The far side closed the connection because of something that was under way, perhaps this batch.
+    #[error("the far side closed the connection: {reason}")]
+    Disliked {
+        /// What it said.
+        reason: String,
+    },
     /// The far side was reached and will never take this batch.
     #[error("{reason}")]
     Reject {
@@ -89,6 +99,26 @@ pub trait Sink: Send + Sync + 'static {
 
     /// Hands a batch over; `Ok` means durable over there.
     fn deliver(&self, batch: &Batch) -> impl Future<Output = Result<(), DeliverError>> + Send;
+
+    /// Whether a batch that is started now has a way to go. What is asked for each batch (a store) says yes.
+    fn is_reachable(&self) -> bool {
+        true
+    }
+
+    /// Waits until it has.
+    fn reachable(&self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+
+    /// Bytes on the wire of a batch, as far as they are counted.
+    fn cost(&self, batch: &Batch) -> u64 {
+        u64::try_from(batch.bytes.len()).unwrap_or(u64::MAX)
+    }
+
+    /// Whether, after an outage, the newest records go before the backlog.
+    fn is_live_first(&self) -> bool {
+        false
+    }
 
     /// What it does now and then, and once more at the end: the lake rewrites its manifest.
     fn tend(&self, is_end: bool) -> impl Future<Output = Result<(), DeliverError>> + Send;

@@ -221,6 +221,8 @@ pub enum SinkState {
     Ok,
     /// The far side does not answer or does not want it now; trying again.
     Retrying,
+    /// The month's budget is spent: alarms alone go.
+    Spent,
     /// Stopped for good: a person must act.
     Failed,
 }
@@ -231,6 +233,7 @@ impl SinkState {
         match self {
             SinkState::Ok => "ok",
             SinkState::Retrying => "retrying",
+            SinkState::Spent => "spent",
             SinkState::Failed => "failed",
         }
     }

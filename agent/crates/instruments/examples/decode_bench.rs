@@ -1,15 +1,20 @@
-//! How many lines a second one core decodes: `cargo run --release -p instruments --example decode_bench`.
+//! How many lines a second one core decodes, and how often it asks for memory on the way: `cargo run --release -p instruments --example decode_bench`.
 //!
 //! The measure to compare with: a line at 115200 baud brings at most 400 sounder sentences a second.
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock itself; the crate does not")]
 
+use std::alloc::System;
 use std::time::Instant;
 
 use instruments::{
-    Check, DecodeSpec, DelimitedSpec, FieldSpec, FrameSpec, Kind, LineEnd, LineSpec, Mechanics, NmeaSpec, Output,
-    ProtocolSpec, Separator, bind,
+    Check, DecodeSpec, DelimitedSpec, FieldSpec, FrameSpec, JsonSpec, Kind, LineEnd, LineSpec, Mechanics, NmeaSpec,
+    Output, ProtocolSpec, Separator, bind,
 };
 use model::{Clock, Stamp, Timestamp};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const LINES: u32 = 1_000_000;
 /// A serial port hands over so much at once.
@@ -22,6 +27,10 @@ fn main() {
     let optode = DecodeSpec::Delimited(DelimitedSpec { sep, columns: Some(12..=12) });
     let line = b"4831\t379\t354.255\t94.962\t7.658\t32.971\t32.971\t41.373\t8.402\t738.5\t797.6\t448.6\r\n";
     run("delimited", &spec(Some(b"4831\t"), Check::None, optode), &["3", "4", "5"], line);
+    let json = DecodeSpec::Json(JsonSpec { root: "/payload".to_owned() });
+    let line =
+        b"{\"from\":\"node-192\",\"payload\":{\"d2w\":1624.09,\"Vb\":4.077,\"Vs\":0.000,\"idx\":254029,\"sc\":11}}\n";
+    run("json     ", &spec(None, Check::None, json), &["/d2w", "/Vb"], line);
 }
 
 fn spec(start: Option<&[u8]>, check: Check, decode: DecodeSpec) -> ProtocolSpec {
@@ -42,6 +51,9 @@ fn run(name: &str, spec: &ProtocolSpec, selectors: &[&str], line: &[u8]) {
     let block = line.repeat(100);
     let mut out = Output::default();
     let mut samples = 0;
+    protocol.receive(&block, at, &mut out);
+    out.clear();
+    let region = Region::new(ALLOCATOR);
     let begun = Instant::now();
     for _ in 0..LINES / 100 {
         for chunk in block.chunks(CHUNK_BYTES) {
@@ -53,5 +65,8 @@ fn run(name: &str, spec: &ProtocolSpec, selectors: &[&str], line: &[u8]) {
     }
     let seconds = begun.elapsed().as_secs_f64();
     let lines = f64::from(LINES) / seconds;
-    println!("{name} {lines:>10.0} lines/s, {samples} samples in {seconds:.3} s");
+    let change = region.change();
+    let asked = u32::try_from(change.allocations + change.reallocations).unwrap_or(u32::MAX);
+    let each = f64::from(asked) / f64::from(LINES);
+    println!("{name} {lines:>10.0} lines/s, {each:.2} allocations a line, {samples} samples in {seconds:.3} s");
 }

@@ -6,6 +6,7 @@ use model::Timestamp;
 
 use crate::clock::TimeSpec;
 use crate::field::{FieldSpec, Standing, StatusSpec, Verdict, Wanted};
+use crate::note::Part;
 use crate::output::{Row, SampleValue};
 use crate::spec::SpecError;
 
@@ -51,6 +52,19 @@ impl Beside {
             return Some(wanted);
         }
         self.gates.iter().find(|(_, status)| *status == wanted).map(|(field, _)| *field)
+    }
+
+    /// What each wanted field is, in their order; a status may gate several.
+    pub fn parts(&self) -> Vec<Vec<Part>> {
+        let part = |wanted: usize| -> Vec<Part> {
+            let gated = self.gates.iter().filter(|(_, status)| *status == wanted);
+            match wanted {
+                value if value < self.fields => vec![Part::Value(value)],
+                status if status < self.clock => gated.map(|(field, _)| Part::Status(*field)).collect(),
+                _ => vec![Part::Clock],
+            }
+        };
+        (0..self.wanted).map(part).collect()
     }
 
     /// Judges what was read, and takes out what nobody asked for.

@@ -19,7 +19,8 @@
 //!
 //! What this crate deliberately is not: it opens no port and reads no clock (a decoder runs the same under a fuzzer,
 //! in a replay and on the farm); it parses no TOML (profiles are text here, the agent's config room reads them); it
-//! scales, judges and alarms nothing (a sample is what the instrument said, in the instrument's unit).
+//! scales, judges and alarms nothing (a sample is what the instrument said, in the instrument's unit). What follows from
+//! samples ([`derive`]) is formulas only: who reckons with which values is the agent's to know.
 
 mod beside;
 mod bind;
@@ -27,11 +28,14 @@ mod check;
 mod clock;
 mod crc16;
 mod decode;
+pub mod derive;
 mod field;
 mod frame;
+pub mod fuzzing;
 mod late;
 mod limits;
 pub mod modbus;
+mod note;
 mod number;
 mod output;
 mod pattern;
@@ -45,7 +49,7 @@ pub mod simulate;
 mod spec;
 pub mod stream;
 
-pub use bind::bind;
+pub use bind::{bind, bind_watched};
 pub use check::Check;
 pub use check::sum::{Encoding, Over, Sum, SumCheck};
 pub use clock::TimeSpec;
@@ -65,6 +69,7 @@ pub use frame::joined::JoinedSpec;
 pub use frame::line::{LineEnd, LineSpec};
 pub use limits::*;
 pub use modbus::{Format, GoodRegister, ModbusSpec, Order, RegisterSpec, Table};
+pub use note::{Checked, End, Ignored, Note, Part, Said};
 pub use number::ByteOrder;
 pub use output::{Counts, Output, Refused, Sample, SampleValue};
 pub use poll::{AnswerSpec, PollSpec, StepSpec};

@@ -6,6 +6,7 @@ use model::{Stamp, Timestamp};
 
 use crate::field::Standing;
 use crate::limits::{RAW_BYTES_MAX, REFUSED_KEPT_MAX};
+use crate::note::Note;
 use crate::refusal::Refusal;
 
 /// What came out of the bytes since the last [`Output::clear`].
@@ -17,6 +18,8 @@ pub struct Output {
     pub refused: Vec<Refused>,
     /// How many of what.
     pub counts: Counts,
+    /// What became of each frame, of a protocol that is watched ([`crate::bind_watched()`]); else none.
+    pub notes: Vec<Note>,
 }
 
 /// How many frames became what. `frames` = with data + `ignored` + `refused`.
@@ -37,6 +40,8 @@ pub struct Counts {
 pub struct Sample {
     /// Index into the fields given to [`crate::bind()`].
     pub field: usize,
+    /// Number of its frame among those with data in this [`Output`], from 0: what was said together.
+    pub frame: usize,
     /// When the first byte of its frame arrived; of its start marker, where there is one.
     pub at: Stamp,
     /// What the instrument said.
@@ -77,6 +82,7 @@ impl Output {
         self.samples.clear();
         self.refused.clear();
         self.counts = Counts::default();
+        self.notes.clear();
     }
 
     pub(crate) fn refuse(&mut self, at: Stamp, why: Refusal, frame: &[u8], len: usize) {
@@ -91,18 +97,20 @@ impl Output {
 /// The samples of one frame in the making: all of them stay, or none.
 pub(crate) struct Row<'a> {
     at: Stamp,
+    frame: usize,
     first: usize,
     samples: &'a mut Vec<Sample>,
 }
 
 impl<'a> Row<'a> {
     pub fn begin(at: Stamp, samples: &'a mut Vec<Sample>) -> Self {
-        Self { at, first: samples.len(), samples }
+        let frame = samples.last().map_or(0, |last| last.frame + 1);
+        Self { at, frame, first: samples.len(), samples }
     }
 
     pub fn push(&mut self, field: usize, value: SampleValue) {
-        let (at, standing) = (self.at, Standing::Good);
-        self.samples.push(Sample { field, at, value, standing, device_time: None });
+        let (at, frame, standing) = (self.at, self.frame, Standing::Good);
+        self.samples.push(Sample { field, frame, at, value, standing, device_time: None });
     }
 
     pub fn holds(&self, field: usize) -> bool {

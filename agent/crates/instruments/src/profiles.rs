@@ -7,7 +7,8 @@
 pub struct Profile {
     /// What `profile = "..."` says: letters, digits and `-`.
     pub name: &'static str,
-    /// TOML: about (title, source, status, wiring, example), `[bus]`, `[instrument.*]`, `[simulate]`.
+    /// TOML: about (title, source, status, wiring), an `example`, `[bus]`, `[instrument.*]`, and `[simulate]` where the
+    /// instrument talks by itself.
     pub text: &'static str,
 }
 
@@ -20,22 +21,37 @@ macro_rules! profile {
 /// All of them, by name.
 pub const ALL: &[Profile] = &[
     profile!("aanderaa-optode-4831"),
+    profile!("aanderaa-optode-polled"),
     profile!("and-scale"),
     profile!("arduino-csv"),
     profile!("asimet-met"),
     profile!("atlas-ezo-co2"),
+    profile!("atlas-ezo-co2-polled"),
     profile!("atlas-ezo-do"),
+    profile!("atlas-ezo-do-polled"),
     profile!("atlas-ezo-ec"),
+    profile!("atlas-ezo-ec-polled"),
     profile!("atlas-ezo-orp"),
+    profile!("atlas-ezo-orp-polled"),
     profile!("atlas-ezo-ph"),
+    profile!("atlas-ezo-ph-polled"),
     profile!("atlas-ezo-rtd"),
+    profile!("atlas-ezo-rtd-polled"),
     profile!("co2-pro"),
+    profile!("davis-vantage"),
+    profile!("decagon-ctd10"),
     profile!("esp32-json"),
     profile!("gill-maximet"),
     profile!("gill-windsonic"),
+    profile!("hach-ldo-aq"),
+    profile!("hamilton-arc-do"),
     profile!("hydrogen-lel"),
+    profile!("in-situ-aqua-troll"),
+    profile!("in-situ-rdo-pro"),
     profile!("kern-ew"),
+    profile!("meter-teros12"),
     profile!("mt-sics"),
+    profile!("mt-sics-polled"),
     profile!("nmea-gps"),
     profile!("nmea-sounder"),
     profile!("nmea-thermometer"),
@@ -43,12 +59,20 @@ pub const ALL: &[Profile] = &[
     profile!("oregon-rfid"),
     profile!("rbr-logger"),
     profile!("rdm630"),
+    profile!("rs485-soil-7in1"),
+    profile!("rs485-water-probe"),
     profile!("sami-ph"),
     profile!("seabird-16plus"),
     profile!("seabird-37"),
+    profile!("seafet"),
     profile!("triaxys-wave"),
     profile!("vaisala-wxt"),
+    profile!("vaisala-wxt-polled"),
     profile!("wetlabs-eco"),
+    profile!("yosemitech-do"),
+    profile!("yosemitech-ph"),
+    profile!("ysi-exo-modbus"),
+    profile!("ysi-exo-sdi12"),
 ];
 
 /// The profile of that name.
@@ -65,9 +89,11 @@ mod tests {
         assert!(ALL.windows(2).all(|pair| pair[0].name < pair[1].name));
         for profile in ALL {
             assert_eq!(find(profile.name), Some(profile));
-            for key in ["title", "source", "status", "wiring", "example", "[bus]", "[simulate]"] {
-                assert!(profile.text.lines().any(|line| line.starts_with(key)), "{}: {key}", profile.name);
+            let has = |key: &str| profile.text.lines().any(|line| line.starts_with(key));
+            for key in ["title", "source", "status", "wiring", "[bus]"] {
+                assert!(has(key), "{}: {key}", profile.name);
             }
+            assert!(has("example") || has("[example]"), "{}: no example", profile.name);
         }
         assert_eq!(find("none"), None);
     }

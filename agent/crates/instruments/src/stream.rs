@@ -8,8 +8,10 @@ use crate::beside::Beside;
 use crate::check::Check;
 use crate::decode::Decoder;
 use crate::frame::{Framed, Framer};
+use crate::note::{Checked, End, Ignored, Note, Watch};
 use crate::output::{Output, Row};
 use crate::protocol::{Protocol, Step};
+use crate::refusal::Refusal;
 
 /// A streaming instrument.
 #[derive(Debug)]
@@ -25,6 +27,8 @@ pub(crate) struct Reader {
     pub check: Check,
     pub decoder: Decoder,
     pub beside: Beside,
+    /// Somebody wants to know what became of each frame.
+    pub watch: Option<Watch>,
 }
 
 impl Stream {
@@ -55,10 +59,21 @@ impl Protocol for Stream {
     }
 }
 
+/// A frame as it is noted.
+struct Seen<'a> {
+    at: Stamp,
+    bytes: &'a [u8],
+    len: usize,
+    /// Without its checksum, where it was found whole.
+    body: Option<&'a [u8]>,
+    checked: Checked,
+}
+
 impl Reader {
     /// Takes a frame; whether it was whole.
     pub(crate) fn take(&mut self, framed: Framed<'_>, out: &mut Output) -> bool {
         let Framed { at, bytes, len, fault, is_guess } = framed;
+        let is_frame = fault.is_none();
         let checked = match fault {
             Some(why) => Err(why),
             None => self.check.verify(bytes),
@@ -68,23 +83,67 @@ impl Reader {
             return false;
         }
         out.counts.frames += 1;
+        let body = checked.as_ref().ok().copied();
+        let seen = || Seen { at, bytes, len, body, checked: self.check.found(is_frame, bytes, body) };
+        let seen = self.watch.is_some().then(seen);
         if !self.ignore.is_empty() && self.ignore.is_match(bytes) {
             out.counts.ignored += 1;
+            if let Some(seen) = seen {
+                // Noise needs no checksum.
+                let seen = Seen { checked: Checked::NotReached, ..seen };
+                out.notes.push(seen.note(End::Ignored(Ignored::Pattern)));
+            }
             return is_whole;
         }
+        let first = out.samples.len();
         let mut row = Row::begin(at, &mut out.samples);
         let decoded = checked.and_then(|frame| self.decoder.decode(frame, &mut row));
         if decoded.is_ok() {
             self.beside.apply(&mut row);
         }
-        match decoded {
+        match &decoded {
             Ok(()) if row.is_empty() => out.counts.ignored += 1,
             Ok(()) => {}
-            Err(why) => {
-                row.abandon();
-                out.refuse(at, why, bytes, len);
-            }
+            Err(_) => row.abandon(),
+        }
+        if let Some(seen) = seen {
+            self.note(seen, decoded.as_ref().err(), first, out);
+        }
+        if let Err(why) = decoded {
+            out.refuse(at, why, bytes, len);
         }
         is_whole
+    }
+
+    /// A frame that the conversation has no use for.
+    pub(crate) fn pass_over(&self, framed: &Framed<'_>, why: Ignored, out: &mut Output) {
+        out.counts.frames += 1;
+        out.counts.ignored += 1;
+        self.tell(framed, End::Ignored(why), out);
+    }
+
+    /// Notes what became of a frame that was not decoded.
+    pub(crate) fn tell(&self, framed: &Framed<'_>, end: End, out: &mut Output) {
+        if self.watch.is_some() {
+            let Framed { at, bytes, len, .. } = *framed;
+            out.notes.push(Note { at, frame: bytes.to_vec(), len, checked: Checked::NotReached, end });
+        }
+    }
+
+    fn note(&mut self, seen: Seen<'_>, refusal: Option<&Refusal>, first: usize, out: &mut Output) {
+        let end = match (refusal, seen.body, &mut self.watch) {
+            (Some(why), ..) => End::Refused(why.clone()),
+            (None, Some(body), Some(watch)) if out.samples.len() > first => {
+                End::Taken { samples: out.samples[first..].to_vec(), said: watch.said(seen.at, body) }
+            }
+            _ => End::Ignored(Ignored::NothingWanted),
+        };
+        out.notes.push(seen.note(end));
+    }
+}
+
+impl Seen<'_> {
+    fn note(self, end: End) -> Note {
+        Note { at: self.at, frame: self.bytes.to_vec(), len: self.len, checked: self.checked, end }
     }
 }

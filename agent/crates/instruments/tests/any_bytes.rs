@@ -3,6 +3,8 @@
 //! 1. Any cut of the same bytes says the same: samples, counts and refusals.
 //! 2. Garbage never panics, is counted (frames = with data + ignored + refused) and takes no memory to speak of.
 //! 3. After any garbage, at most one good line is lost.
+//!
+//! Where silence is what ends a frame the stories are in `any_silence.rs`: there the cut is not all, the time counts.
 
 mod common;
 
@@ -26,7 +28,27 @@ struct Case {
 fn cases() -> Vec<Case> {
     let mut all = line_cases();
     all.extend(framed_cases());
+    all.extend(checked_cases());
     all
+}
+
+/// Every sum, as hex digits behind a line.
+fn checked_cases() -> Vec<Case> {
+    let newline = || common::line(LineEnd::Newline, None);
+    let case = |sum: Sum, good| {
+        let check = Check::Sum(SumCheck { encoding: Encoding::Hex, ..sum.at_end() });
+        let decode = table(Separator::Bytes(b",".to_vec()), 2, newline()).decode;
+        Case { spec: stream(newline(), check, decode), fields: vec![number("1"), number("2")], good }
+    };
+    vec![
+        case(Sum::Xor8, b"12.5,7.518\n"),
+        case(Sum::Sum8, b"12.5,7.58C\n"),
+        case(Sum::Sum16, b"12.5,7.5018C\n"),
+        case(Sum::Crc16Modbus, b"12.5,7.5B37F\n"),
+        case(Sum::Crc16Arc, b"12.5,7.5B83F\n"),
+        case(Sum::Crc16Ccitt, b"12.5,7.5D925\n"),
+        case(Sum::Crc32, b"12.5,7.5D1AA45DD\n"),
+    ]
 }
 
 fn line_cases() -> Vec<Case> {
@@ -117,7 +139,15 @@ fn framed_cases() -> Vec<Case> {
             fields: vec![number("3:u16"), number("5:i16")],
             good: b"\x01\x03\x03\x00\x07\x00\x02\x7f\xf3",
         },
+        counted_case(counted(b"", 9), Sum::Crc16Arc, b"\x01\x03\x03\x00\x07\x00\x02\x64\xf3"),
+        counted_case(counted(b"", 9), Sum::Crc16Ccitt, b"\x01\x03\x03\x00\x07\x00\x02\x3d\x81"),
+        counted_case(counted(b"", 15), Sum::Crc32, b"\x01\x03\x03\x00\x07\x00\x02116eab1d"),
     ]
+}
+
+fn counted_case(frame: FrameSpec, sum: Sum, good: &'static [u8]) -> Case {
+    let decode = DecodeSpec::Struct(StructSpec::default());
+    Case { spec: stream(frame, Check::Sum(sum.at_end()), decode), fields: vec![number("3:u16"), number("5:i16")], good }
 }
 
 fn read<'a>(case: &Case, chunks: impl Iterator<Item = &'a [u8]>) -> Output {

@@ -6,6 +6,8 @@
 //! journal_bench backlog DIRECTORY LINES      fills a journal and drains it, in one process: for a memory limit
 //! journal_bench fill DIRECTORY LINES         fills one, says so, goes on until it is killed
 //! journal_bench reopen DIRECTORY             opens one and commits a line
+//! journal_bench start DIRECTORY              the same, after another process (`probe`) has looked, as the agent does
+//! journal_bench starts DIRECTORY             that part of the table alone
 //! ```
 //!
 //! The naive log writes 43 bytes a reading, in files of 8 MiB, and calls `fdatasync` at each commit: that is what the
@@ -27,7 +29,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use journal::{Cursor, CursorFile, Journal, Reader, Settings};
+use journal::{Cursor, CursorFile, Journal, PROBE_LIMIT_DEFAULT, Probe, Reader, Settings};
 use model::{Record, Seq, SeqRange, Series, SinkId, Value};
 use support::{BOOT, everything, four_series, lines, moment};
 
@@ -36,6 +38,8 @@ const OUTAGE_LINES_A_COMMIT: u64 = 1000;
 const ONLINE_LINES: u64 = 30_000;
 const ONLINE_LINES_A_COMMIT: u64 = 10;
 const REOPEN_LINES: u64 = 10_000_000;
+/// A little less than what a generation is sealed at: two starts must not seal it.
+const NEWEST_BYTES: u64 = 7 << 20;
 const NAIVE_FILE_BYTES: u64 = 8 << 20;
 const READ_RECORDS: usize = 4096;
 /// How many reads a cursor is stored and space given back after.
@@ -56,7 +60,13 @@ fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
-        ["reopen", dir] => reopen(Path::new(dir)),
+        ["reopen", dir] => reopen(Settings::at(dir)),
+        ["start", dir] => reopen(Settings { probe: Some(probe()), ..Settings::at(dir) }),
+        ["starts", dir] => starts(tempfile::tempdir_in(dir).expect("a directory").path()),
+        ["probe", ..] => {
+            let words: Vec<_> = words[1..].iter().map(Into::into).collect();
+            journal::answer_probe(&words, &mut std::io::stdout()).expect("says what it found");
+        }
         ["fill", dir, count] => fill(Path::new(dir), count.parse().expect("a number of lines")),
         ["backlog", dir, count] => backlog(Path::new(dir), count.parse().expect("a number of lines")),
         [] => table(&tempfile::tempdir().expect("a directory")),
@@ -71,6 +81,7 @@ fn table(dir: &tempfile::TempDir) {
     outage(&dir.path().join("outage"));
     online(&dir.path().join("online"));
     reopens(&dir.path().join("reopen"));
+    starts(&dir.path().join("starts"));
 }
 
 /// A number, what it must not exceed, or, if `is_floor`, fall below, and what the naive log needs.
@@ -138,6 +149,47 @@ fn reopens(dir: &Path) {
         print(&format!("reopen with 10 M lines, {name}, RSS"), "MiB", rss_kib / 1024.0, (32.0, false), None);
     }
     fs::remove_dir_all(dir).expect("removes");
+}
+
+/// Starts with a newest generation that is about to be sealed, of large commits and of small ones, with the probe on: an
+/// agent is to take readings again within a second.
+fn starts(dir: &Path) {
+    for (name, in_commit) in [("large commits", OUTAGE_LINES_A_COMMIT), ("small commits", ONLINE_LINES_A_COMMIT)] {
+        let place = dir.join(name);
+        let (mut journal, reader) = Journal::open(Settings::at(&place), moment(0), 42).expect("opens");
+        let mut n = 0;
+        while reader.stat().bytes < NEWEST_BYTES {
+            let commits = 16 * in_commit;
+            for from in (n..n + commits).step_by(usize::try_from(in_commit).expect("small")) {
+                journal.append(BOOT, lines(&four_series("do-4"), from, from + in_commit));
+                journal.commit(moment(0)).expect("commits");
+            }
+            n += commits;
+        }
+        assert_eq!(reader.stat().generations.len(), 1, "it is about to be sealed");
+        drop((journal, reader));
+        for state in ["warm", "cold"] {
+            if state == "cold" {
+                forget_pages(&place);
+            }
+            let output = self_as("start").arg(&place).output().expect("runs");
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            let ms = said.split_whitespace().next().and_then(|word| word.parse().ok()).expect("says how long");
+            assert_eq!(generations(&place), 1, "it was not sealed on the way");
+            print(&format!("start, 7 MiB of {name}, {state}"), "ms", ms, (1000.0, false), None);
+        }
+    }
+}
+
+fn generations(dir: &Path) -> usize {
+    let names = fs::read_dir(dir).expect("lists").map(|entry| entry.expect("an entry").file_name());
+    names.filter(|name| name.to_string_lossy().starts_with("g0")).count()
+}
+
+/// This program again.
+fn probe() -> Probe {
+    let program = std::env::current_exe().expect("runs from a file");
+    Probe { program, args: vec!["probe".into()], limit: PROBE_LIMIT_DEFAULT }
 }
 
 /// Takes lines in; only the journal's own time counts.
@@ -252,10 +304,10 @@ fn fill(dir: &Path, count: u64) {
     append(&mut journal, &reader, dir, (u64::MAX >> 20, ONLINE_LINES_A_COMMIT));
 }
 
-fn reopen(dir: &Path) {
+fn reopen(settings: Settings) {
     let series: Vec<Arc<Series>> = four_series("do-4");
     let start = Instant::now();
-    let (mut journal, _reader) = Journal::open(Settings::at(dir), moment(0), 42).expect("opens");
+    let (mut journal, _reader) = Journal::open(settings, moment(0), 42).expect("opens");
     journal.append(BOOT, lines(&series, 0, 1));
     journal.commit(moment(0)).expect("commits");
     println!("{} {}", start.elapsed().as_secs_f64() * 1e3, proc_number("status", "VmHWM:"));

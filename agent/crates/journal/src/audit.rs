@@ -49,7 +49,8 @@ impl Reader {
         let (range, audited) = match open.place_of(from)? {
             Place::Generation(generation, range, missing) => {
                 let range = SeqRange::new(range.first, range.next.min(head));
-                (range, Some((salvage::survey(&generation)?, missing)))
+                let is_as_it_was = generation.dir().starts_with(&open.path);
+                (range, Some((salvage::survey(&generation)?, missing, is_as_it_was)))
             }
             Place::Broken(range) => (range, None),
             Place::Removed(tail) => return Ok(Audit { next: Some(tail), records: 0, findings: Vec::new() }),
@@ -61,8 +62,13 @@ impl Reader {
         let untold = |missing: &[SeqRange]| open.rack().holes.untold(missing);
         match audited {
             None => findings.extend(untold(&[range]).iter().map(|lost| finding(format!("{lost} can not be opened")))),
-            Some((report, missing)) => {
+            Some((report, missing, is_as_it_was)) => {
                 records = report.readable.len();
+                if !is_as_it_was {
+                    findings.push(finding(
+                        "it is not in order: the next start, or `journal repair`, saves what reads".to_owned(),
+                    ));
+                }
                 if report.unreadable > 0 {
                     findings.push(finding(format!("{} places do not read", report.unreadable)));
                 }

@@ -146,8 +146,12 @@ impl Journal {
     fn drop_oldest(&mut self) -> Result<bool, JournalError> {
         let oldest = self.shelf.rack().sealed.first_key_value().map(|(&first, sealed)| (first, sealed.next));
         let Some((first, next)) = oldest else { return Ok(false) };
-        let gap = self.loss_of(first, SeqRange::new(first.max(self.drained), next))?;
-        self.owed.owe(gap.into_iter().collect())?;
+        // Noted once, however often its removal is refused.
+        if self.dropping != Some(first) {
+            let gap = self.loss_of(first, SeqRange::new(first.max(self.drained), next))?;
+            self.owed.owe(gap.into_iter().collect())?;
+            self.dropping = Some(first);
+        }
         self.remove(first)?;
         Ok(true)
     }

@@ -112,18 +112,22 @@ pub(crate) fn remove(path: &Path) -> Result<(), JournalError> {
 }
 
 fn remove_dir(path: &Path) -> Result<(), JournalError> {
-    let doomed = if path.extension().is_some_and(|extension| extension == "tmp") {
-        path.to_owned()
-    } else {
-        let doomed = with_suffix(path, ".tmp");
-        if doomed.is_dir() {
-            remove_dir(&doomed)?;
-        }
-        rename(path, &doomed)?;
-        doomed
-    };
+    let doomed = doom(path)?;
     ask(|files| files.remove_tree(&doomed)).map_err(JournalError::io("remove", path))?;
     path.parent().map_or(Ok(()), sync_dir)
+}
+
+/// Gives a directory the name that says that it is to go, durably; says that name.
+pub(crate) fn doom(path: &Path) -> Result<PathBuf, JournalError> {
+    if path.extension().is_some_and(|extension| extension == "tmp") {
+        return Ok(path.to_owned());
+    }
+    let doomed = with_suffix(path, ".tmp");
+    if doomed.is_dir() {
+        remove_dir(&doomed)?;
+    }
+    rename(path, &doomed)?;
+    Ok(doomed)
 }
 
 /// Space taken on the disk by a directory and all that is below it: blocks, not lengths.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use model::{BootId, InstrumentId, QuantityId, Seq, SeqRange, Series, Timestamp};
 
+use crate::carve::Carved;
 use crate::codec::{self, BLOCK_RECORDS_MAX, COLUMNS, Header, ROWS, mirror};
 use crate::sheet::{self, Magic};
 use crate::{cursor_file, owed, sealed};
@@ -57,6 +58,20 @@ pub fn sealed(bytes: &[u8]) {
         let framed = sheet::frame(sealed::MAGIC, 7, &body);
         assert_eq!(sheet::open(sealed::MAGIC, &framed), Ok((7, &body[..])));
     }
+}
+
+/// The log of a generation, or what is left of one: what is found in it decodes or does not, and has a place of its own.
+pub fn log(bytes: &[u8]) {
+    let carved = Carved::of(bytes.to_vec(), Seq::FIRST);
+    let mut end = Seq::FIRST;
+    for header in carved.values() {
+        assert!(header.range.first >= end, "in order, and none in the place of another");
+        end = header.range.next;
+        if let Some(records) = carved.decode(header) {
+            assert_eq!(records.len(), header.count(), "as many as the header says");
+        }
+    }
+    assert!(carved.end().is_none_or(|highest| highest >= end));
 }
 
 /// The body as the sheet says, if it does, and everything taken for a body.

@@ -26,7 +26,7 @@ use crate::open::GENERATION_RECORDS_MAX;
 /// sled's default is 1 GiB. Counts page bytes, not heap.
 const CACHE_BYTES: u64 = 4 << 20;
 /// sled's own default; fixed at creation, and what the bound on values is derived from.
-const SEGMENT_BYTES: usize = 512 << 10;
+pub(crate) const SEGMENT_BYTES: usize = 512 << 10;
 /// The only caller of sled's garbage collection is the thread that this drives.
 const FLUSH_EVERY_MS: u64 = 500;
 /// Positions that a search for the next page that reads passes over at most: a page has up to sixteen values.
@@ -353,7 +353,7 @@ fn read_series(tree: &sled::Tree) -> sled::Result<(Vec<Arc<Series>>, bool)> {
     Ok((known, true))
 }
 
-fn seq_of(key: &[u8]) -> Option<Seq> {
+pub(crate) fn seq_of(key: &[u8]) -> Option<Seq> {
     key.try_into().ok().map(|bytes| Seq(u64::from_be_bytes(bytes)))
 }
 
@@ -365,7 +365,7 @@ fn series_crc(key: &[u8], value: &[u8]) -> u32 {
     crc32c(&[key, &value[..SERIES_CRC_AT], &value[SERIES_HEADER_BYTES..]])
 }
 
-fn open_series(key: &[u8], value: &[u8]) -> Option<Series> {
+pub(crate) fn open_series(key: &[u8], value: &[u8]) -> Option<Series> {
     let (head, body) = value.split_at_checked(SERIES_HEADER_BYTES)?;
     let is_whole = head[0] == SERIES_VERSION && head[SERIES_CRC_AT..] == series_crc(key, value).to_be_bytes();
     if is_whole { mirror::get_series(body).ok() } else { None }
@@ -384,7 +384,7 @@ fn sled_fault(dir: &Path, error: sled::Error) -> Fault {
 }
 
 /// Whether the machine, not the file, is the reason. A generation must not go to quarantine for a full disk.
-fn is_refusal(error: &io::Error) -> bool {
+pub(crate) fn is_refusal(error: &io::Error) -> bool {
     /// `ENFILE` and `EMFILE`: out of descriptors (errno(3), the same on all Linux targets).
     const DESCRIPTORS_SPENT: [i32; 2] = [23, 24];
     let kinds = [

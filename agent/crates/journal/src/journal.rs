@@ -1,5 +1,6 @@
 //! The one writer.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -45,6 +46,10 @@ pub struct Journal {
     pub(crate) is_seal_due: bool,
     /// All below it every sink has, as [`Journal::retain`] was last told.
     pub(crate) drained: Seq,
+    /// The generation whose loss was noted last: it only has to be removed.
+    pub(crate) dropping: Option<Seq>,
+    /// Removed generations that are still to be emptied.
+    pub(crate) doomed: Vec<PathBuf>,
     /// A bound on what lies on the disk: the last measure and what the steps since can have added.
     pub(crate) used_at_most: u64,
     pub(crate) refused_total: u64,
@@ -72,6 +77,8 @@ impl Journal {
             active,
             active_since_ms: now.mono_ms,
             drained: Seq::FIRST,
+            dropping: None,
+            doomed: Vec::new(),
             // Not known: the first commit measures.
             used_at_most: u64::MAX / 2,
             refused_total: 0,

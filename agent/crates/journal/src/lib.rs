@@ -40,23 +40,28 @@
 //!    back if not.
 //! 2. The last generation is opened, and no other: a start costs the same after a month offline. sled drops a torn
 //!    tail. What a kill left in the page cache alone is synced before anyone sees it.
-//! 3. Before that, and before a sealed one is first read, another process opens it and reads all of it (`Settings::probe`),
-//!    because sled can panic or hang on damaged files. Damaged: what reads is copied into a fresh generation by that
-//!    other process, block by block by our own checksums, and the original goes to quarantine. Where sled refuses, the
-//!    same is tried with a copy without its snapshot. Nothing reads: the whole range is lost by name.
-//! 4. The head is behind the last record, and never below what a cursor, an owed gap or the note of the newest
-//!    generation knows. It is never taken from a clock. If the last generation was damaged, is gone or ends below that,
-//!    it is sealed as it is, numbering goes on in a new one 2^24 further, and a gap is owed for all between.
+//! 3. Before that, and before a sealed one is first read, another process looks at it (`Settings::probe`), because sled
+//!    can panic or hang on damaged files, and overwrites what it gives up. It searches the raw bytes for our values
+//!    first (`carve.rs`, by our own checksums) and lets sled near them only where sled would read them all. Otherwise,
+//!    and where sled does not open or read it all, what was found is written into a fresh generation by that other
+//!    process. The original goes to quarantine, unless nothing is missing: then a torn write had left it in disorder.
+//!    Nothing reads: the whole range is lost by name.
+//! 4. The head is behind the last record that sled gives or that was found, acknowledged or not, and never below what a
+//!    cursor, an owed gap or the note of the newest generation knows. It is never taken from a clock. So no number has
+//!    two contents, and what was found may be believed (`carve.rs` argues it). If the last generation has a hole, is
+//!    gone or ends below that, it is sealed as it is, numbering goes on in a new one 2^24 further, and a gap is owed for
+//!    all between.
 //! 5. What is missing and was told stands on the note `holes`, so that it is told once. Gaps still on the note `gaps` are
 //!    given out again by [`Journal::owed_gaps`].
 //!
 //! What is deliberately absent: a retry of a failed flush (the kernel reports a lost page once), deletion of keys (a
 //! directory goes as a whole, and its space with it), a background thread of ours. Sealing, with its repack, happens
-//! inside the commit that finds it due. Not done: carving values out of a log that sled cuts short at its first
-//! damaged message.
+//! inside the commit that finds it due. Not done: a second copy of the series of a generation, without which its
+//! blocks of readings do not decode.
 
 mod audit;
 mod budget;
+mod carve;
 mod chunk;
 mod codec;
 mod cursor;
@@ -65,6 +70,7 @@ mod disk;
 mod error;
 #[doc(hidden)]
 pub mod files;
+mod framing;
 #[doc(hidden)]
 pub mod fuzzing;
 mod generation;

@@ -20,7 +20,8 @@ use crate::reader::Reader;
 use crate::settings::Settings;
 use crate::shelf::{Ground, Shelf, dir_of, generations_at};
 use crate::space::{check_path, forget_cache};
-use crate::vet::{Verdict, Vetting, gaps_of};
+use crate::thin;
+use crate::vet::{Scratch, Verdict, Vetting, gaps_of};
 
 /// Version of the layout of the directory. What stands inside files has versions of its own.
 const FORMAT: u32 = 1;
@@ -46,12 +47,13 @@ pub(crate) fn open(settings: &Settings, epoch_bits: u64) -> Result<Opened, Journ
     tidy(path)?;
     let mut owed = Owed::load(path)?;
     let mut firsts = generations_at(path)?;
+    thin::settle_joins(path, &mut firsts)?;
     let epoch = match read_epoch(path)? {
         // Without generations nobody knows which numbers were used.
         Some(epoch) if !firsts.is_empty() => epoch,
         _ => mint_epoch(path, epoch_bits)?,
     };
-    let vetting = Vetting { probe: settings.probe.clone(), is_offline: false };
+    let vetting = Vetting { probe: settings.probe.clone(), scratch: None };
     let mut holes = Holes::load(path)?;
     let (active, head) = open_active(path, &vetting, &mut firsts, &mut owed, &mut holes)?;
     // What survived a kill may be in the page cache alone: it becomes durable before anyone sees it.
@@ -63,7 +65,7 @@ pub(crate) fn open(settings: &Settings, epoch_bits: u64) -> Result<Opened, Journ
 
 /// Opens the journal at `path` for reading alone, while no daemon has it.
 ///
-/// Finishes what a crash left half done, and changes nothing else.
+/// Finishes what a crash left half done, and changes nothing else. What is damaged is read as far as it reads.
 pub fn open_offline(path: impl Into<PathBuf>) -> Result<Reader, JournalError> {
     open_offline_with(path, None)
 }
@@ -74,19 +76,42 @@ pub fn open_offline_with(path: impl Into<PathBuf>, probe: Option<Probe>) -> Resu
     let lock = lock_offline(&path)?;
     tidy(&path)?;
     let mut firsts = generations_at(&path)?;
+    thin::settle_joins(&path, &mut firsts)?;
     let (Some(epoch), Some(first)) = (read_epoch(&path)?, firsts.pop()) else {
         return Err(JournalError::NotAJournal { path });
     };
-    let vetting = Vetting { probe, is_offline: true };
-    if let Verdict::Lost = vetting.vet(&path, first)? {
-        let why = "another process could not open it: `journal repair` saves what reads";
-        return Err(JournalError::Store { path: dir_of(&path, first), source: why.into() });
-    }
-    let active = Generation::open(&dir_of(&path, first), first, Purpose::Read).map_err(Fault::into_error)?;
-    let head = active.end().map_err(Fault::into_error)?;
+    let vetting = Vetting { probe, scratch: Some(Scratch::new()) };
+    let (active, head) = newest_offline(&path, &vetting, first)?;
     let holes = Holes::load(&path)?;
     let ground = Ground { path, lock, epoch, vetting, holes };
     Ok(Reader::of(Arc::new(Shelf::new(ground, &firsts, (active, head))?)))
+}
+
+/// What reads of the newest generation, perhaps nothing, and where the journal ends as far as anybody knows.
+fn newest_offline(path: &Path, vetting: &Vetting, first: Seq) -> Result<(Generation, Seq), JournalError> {
+    let verdict = vetting.vet(path, first, first)?;
+    let opened = match &verdict {
+        Verdict::Lost => None,
+        _ => match Generation::open(&vetting.place_of(path, first), first, Purpose::Read) {
+            Ok(active) => Some(active),
+            Err(Fault::Refused(error)) => return Err(error),
+            Err(Fault::Damaged(error)) => {
+                tracing::error!(%error, "the newest generation does not open");
+                None
+            }
+        },
+    };
+    if let Some(active) = opened {
+        let end = active.end().map_err(Fault::into_error)?;
+        let known = if let Verdict::Salvaged(report) = verdict { report.end } else { end };
+        return Ok((active, end.max(known)));
+    }
+    let why = "nothing of it reads: `journal repair` saves the rest";
+    let lost = JournalError::Store { path: dir_of(path, first), source: why.into() };
+    let stand_in = vetting.stand_in(first)?.ok_or(lost)?;
+    // It had a record at least, which is lost by name.
+    let known = cursor_file::high_water(path)?;
+    Ok((stand_in, known.max(first.plus(1))))
 }
 
 /// Takes the lock of a journal that is there.
@@ -164,10 +189,10 @@ fn look(
     floor: Seq,
 ) -> Result<Result<(Generation, Seq), Setback>, JournalError> {
     let lost = || Setback { is_kept: false, readable: RangeSet::new(), end: first };
-    let report = match vetting.vet(path, first)? {
+    let report = match vetting.vet(path, first, floor)? {
         Verdict::Lost => return Ok(Err(lost())),
-        Verdict::Salvaged(Report { readable, end, .. }) => return Ok(Err(Setback { is_kept: true, readable, end })),
         Verdict::Sound(report) => report,
+        Verdict::Salvaged(report) => Some(report),
     };
     let opened = Generation::open(&dir_of(path, first), first, Purpose::Write);
     let (generation, end) = match opened.and_then(|generation| generation.end().map(|end| (generation, end))) {
@@ -178,13 +203,14 @@ fn look(
             return Ok(Err(lost()));
         }
     };
-    let known = SeqRange::new(first, end);
-    let readable = report.map_or_else(|| set_of(known), |report| report.readable);
-    if end >= floor && readable.missing(known).is_empty() {
+    let report = report.unwrap_or_else(|| Report { unreadable: 0, end, readable: set_of(SeqRange::new(first, end)) });
+    // Salvaged whole, it is as good as sound: no number beyond its end can be told from one never given out.
+    if report.is_all(first, floor.max(end)) {
         return Ok(Ok((generation, end)));
     }
+    let end = report.end.max(end);
     tracing::error!(%end, known = %floor, "the disk has lost records that were durable");
-    Ok(Err(Setback { is_kept: true, readable, end }))
+    Ok(Err(Setback { is_kept: true, readable: report.readable, end }))
 }
 
 fn set_of(range: SeqRange) -> RangeSet {

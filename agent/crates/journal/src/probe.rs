@@ -1,7 +1,14 @@
 //! A look into a generation by a process of its own, because sled can panic, abort or hang on damaged files.
 //!
 //! The parent's side starts the program, reads its report and ends it when it takes too long. The child's side
-//! ([`answer_probe`]) opens the generation, reads every value, and says so, line by line on standard output:
+//! ([`answer_probe`]) is told what to do by the number of its words:
+//!
+//! ```text
+//! DIR FIRST             looks through the raw bytes; if they are in order, opens the generation and reads every value
+//! DIR FIRST OUT         writes what the raw bytes hold to a fresh generation at OUT, durably; sled never opens DIR
+//! ```
+//!
+//! and says what it found, line by line on standard output:
 //!
 //! ```text
 //! tidegate-probe 1
@@ -11,8 +18,8 @@
 //! done                  without it the report is not believed
 //! ```
 //!
-//! or `refused <words>` where the machine, not the file, is the reason. Given a third word it writes what reads into
-//! a fresh generation there, durably, before it says `done`.
+//! or one line in place of these: `disorder`, where sled would give up some of what the raw bytes hold, and was not let
+//! near them; `damaged <words>`, where it refused; `refused <words>`, where the machine, not the file, is the reason.
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
@@ -23,6 +30,7 @@ use std::time::Duration;
 
 use model::{RangeSet, Seq, SeqRange};
 
+use crate::carve::Carved;
 use crate::error::JournalError;
 use crate::generation::{Fault, Generation, Purpose};
 use crate::salvage;
@@ -33,8 +41,8 @@ const REPORT_BYTES_MAX: u64 = 4 << 20;
 /// How long a look may take unless told otherwise: 8 MiB from a slow card take one second.
 pub const PROBE_LIMIT_DEFAULT: Duration = Duration::from_secs(10);
 
-/// The program that looks into generations: it gets `args`, then the directory, the first number and, for a salvage,
-/// the directory to write, and calls [`answer_probe`] with them.
+/// The program that looks into generations: it gets `args`, then a directory, its first number and, for a salvage, a
+/// directory to write, and calls [`answer_probe`] with them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probe {
     /// The program.
@@ -56,10 +64,19 @@ pub(crate) struct Report {
     pub(crate) readable: RangeSet,
 }
 
+impl Report {
+    /// Whether nothing is missing from `first` to the end, or to `until` if that is further.
+    pub(crate) fn is_all(&self, first: Seq, until: Seq) -> bool {
+        self.readable.missing(SeqRange::new(first, self.end.max(until))).is_empty()
+    }
+}
+
 /// How a look ended.
 #[derive(Debug)]
 pub(crate) enum Look {
     Report(Report),
+    /// Opening it would destroy some of what it holds.
+    Disorder,
     /// It crashed, hung, or found nothing to open: not to be opened in this process.
     Failed(String),
     /// The program could not be started.
@@ -67,7 +84,7 @@ pub(crate) enum Look {
 }
 
 impl Probe {
-    /// Looks into the generation at `dir`; writes what reads to `out`, if that is given.
+    /// Looks into the generation at `dir`; or writes what its raw bytes hold to `out`, if that is given.
     pub(crate) fn look(&self, dir: &Path, first: Seq, out: Option<&Path>) -> Result<Look, JournalError> {
         let mut command = Command::new(&self.program);
         command.args(&self.args).arg(dir).arg(first.to_string()).args(out);
@@ -94,6 +111,7 @@ impl Probe {
             Ok(Ok(Err(error))) => failed(error.to_string()),
             Ok(Ok(Ok(text))) => match parse(&String::from_utf8_lossy(&text)) {
                 Parsed::Report(report) => Ok(Look::Report(report)),
+                Parsed::Disorder => Ok(Look::Disorder),
                 Parsed::Refused(why) => Err(JournalError::Store { path: dir.to_owned(), source: why.into() }),
                 Parsed::NoProbe => Ok(Look::NotStarted(io::ErrorKind::Unsupported.into())),
                 Parsed::Unfinished => failed(ended.map_or_else(|error| error.to_string(), |status| status.to_string())),
@@ -105,6 +123,7 @@ impl Probe {
 
 enum Parsed {
     Report(Report),
+    Disorder,
     Refused(String),
     Damaged(String),
     Unfinished,
@@ -129,6 +148,7 @@ fn parse(text: &str) -> Parsed {
                 .and_then(|(first, next)| Some(SeqRange::new(number(first)?, number(next)?)))
                 .map(|range| report.readable.insert(range))
                 .is_some(),
+            "disorder" => return Parsed::Disorder,
             "refused" => return Parsed::Refused(rest.to_owned()),
             "damaged" => return Parsed::Damaged(rest.to_owned()),
             "done" => return Parsed::Report(report),
@@ -151,27 +171,30 @@ pub fn answer_probe(args: &[OsString], out: &mut impl Write) -> io::Result<()> {
     };
     // A line of its own, whatever stands there already.
     writeln!(out, "\n{HEADLINE}")?;
-    let looked = look(Path::new(dir), first, args.get(2).map(Path::new));
-    match looked {
-        Ok(report) => {
+    match look(Path::new(dir), first, args.get(2).map(Path::new)) {
+        Ok(Some(report)) => {
             writeln!(out, "unreadable {}\nend {}", report.unreadable, report.end)?;
             for range in report.readable.ranges() {
                 writeln!(out, "range {} {}", range.first, range.next)?;
             }
             writeln!(out, "done")?;
         }
+        Ok(None) => writeln!(out, "disorder")?,
         Err(Fault::Refused(error)) => writeln!(out, "refused {}", words(&error))?,
         Err(Fault::Damaged(error)) => writeln!(out, "damaged {}", words(&error))?,
     }
     out.flush()
 }
 
-fn look(dir: &Path, first: Seq, out: Option<&Path>) -> Result<Report, Fault> {
-    let generation = Generation::open(dir, first, Purpose::Read)?;
-    match out {
-        None => salvage::survey(&generation).map_err(Fault::Refused),
-        Some(out) => salvage::copy(&generation, out).map_err(Fault::Refused),
-    }
+/// Looks, or salvages; `None` if the generation must not be opened as it is.
+fn look(dir: &Path, first: Seq, out: Option<&Path>) -> Result<Option<Report>, Fault> {
+    let carved = Carved::read(dir, first).map_err(JournalError::io("read", dir)).map_err(Fault::Refused)?;
+    let report = match out {
+        Some(out) => salvage::write(&carved, first, out),
+        None if !carved.is_orderly() => return Ok(None),
+        None => salvage::survey_beside(&Generation::open(dir, first, Purpose::Read)?, &carved),
+    };
+    report.map(Some).map_err(Fault::Refused)
 }
 
 fn words(error: &JournalError) -> String {
@@ -189,6 +212,7 @@ mod tests {
         let Parsed::Report(report) = parse(whole) else { panic!("a whole report") };
         assert_eq!((report.unreadable, report.end, report.readable.len()), (2, Seq(90), 69));
         assert!(matches!(parse(whole.trim_end().trim_end_matches("done")), Parsed::Unfinished));
+        assert!(matches!(parse("tidegate-probe 1\ndisorder\n"), Parsed::Disorder));
         assert!(matches!(parse(""), Parsed::NoProbe));
         assert!(matches!(parse("tidegate-probe 1\nrange x\ndone\n"), Parsed::Unfinished));
     }

@@ -21,6 +21,7 @@ impl Journal {
     pub fn retain(&mut self, drained: Seq, now: Moment) -> Result<Vec<Gap>, JournalError> {
         self.owe_found(drained)?;
         self.drained = drained;
+        self.sweep();
         self.quarantine_broken(drained)?;
         self.remove_expired(drained, now)?;
         self.make_room(GROWTH_BYTES, now)?;
@@ -64,9 +65,30 @@ impl Journal {
         Ok(())
     }
 
+    /// Removes a generation; refused, it stays on the list, to be removed the next time.
     pub(crate) fn remove(&mut self, first: Seq) -> Result<(), JournalError> {
-        // Off the list first: a reader that finds it there can still open it.
-        self.shelf.rack().forget(first);
-        disk::remove(&dir_of(&self.shelf.path, first))
+        let dir = dir_of(&self.shelf.path, first);
+        // Off the list and out of its place at once: a reader that finds it there can still open it.
+        let mut rack = self.shelf.rack();
+        let doomed = if dir.is_dir() { disk::doom(&dir).map(drop) } else { Ok(()) };
+        // Out of its place it is, even if that is not durable yet.
+        if !dir.is_dir() {
+            rack.forget(first);
+            self.doomed.push(disk::with_suffix(&dir, ".tmp"));
+        }
+        drop(rack);
+        self.sweep();
+        doomed
+    }
+
+    /// Empties what no name of ours leads to any more. What does not go counts, and goes later or at the next open.
+    fn sweep(&mut self) {
+        self.doomed.retain(|doomed| {
+            let removed = disk::remove(doomed);
+            if let Err(error) = &removed {
+                tracing::warn!(%error, "what is left of a removed generation stays for now");
+            }
+            removed.is_err()
+        });
     }
 }

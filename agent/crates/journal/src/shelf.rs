@@ -206,7 +206,7 @@ impl Rack {
         if sealed.is_vetted || sealed.is_broken || sealed.handle.strong_count() > 0 {
             return Ok(());
         }
-        let verdict = self.vetting.vet(path, first)?;
+        let verdict = self.vetting.vet(path, first, sealed.next)?;
         sealed.is_vetted = true;
         let range = SeqRange::new(first, sealed.next);
         match verdict {
@@ -232,7 +232,7 @@ impl Rack {
         }
         let generation = match sealed.handle.upgrade() {
             Some(generation) => generation,
-            None => match Generation::open(&dir_of(path, first), first, Purpose::Read) {
+            None => match Generation::open(&self.vetting.place_of(path, first), first, Purpose::Read) {
                 Ok(generation) => Arc::new(generation),
                 Err(Fault::Refused(error)) => return Err(error),
                 Err(Fault::Damaged(error)) => {

@@ -14,7 +14,8 @@
 //!
 //! A gap `thinned` is noted before the rewritten generation takes the place of the old one. It counts what is gone. The
 //! note `<generation>/thinned` says how far it went, so that a reader takes the holes for what they are. A neighbour that
-//! was thinned as far and is small is joined on the way: an empty generation costs half a MiB.
+//! was thinned as far and is small is joined on the way, and the note says up to where: an empty generation costs half a
+//! MiB.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -47,9 +48,36 @@ const VALUES_PER_LOOK: u32 = 64;
 /// How far the generation at `dir` was thinned: 0 not at all.
 pub(crate) fn level_at(dir: &Path) -> Result<u8, JournalError> {
     let Some(bytes) = disk::read(&dir.join(THINNED))? else { return Ok(0) };
-    let found = WINDOWS.iter().zip(1..).find(|((name, _), _)| name.as_bytes() == bytes.trim_ascii());
+    let name = bytes.split(u8::is_ascii_whitespace).next().unwrap_or_default();
+    let found = WINDOWS.iter().zip(1..).find(|((known, _), _)| known.as_bytes() == name);
     // Unreadable: holes there are, and it is not to be thinned again.
     Ok(found.map_or(u8::try_from(WINDOWS.len()).expect("three"), |(_, level)| level))
+}
+
+/// The end of what was joined to the generation at `dir`, if something was.
+fn joined_until(dir: &Path) -> Result<Option<Seq>, JournalError> {
+    let Some(bytes) = disk::read(&dir.join(THINNED))? else { return Ok(None) };
+    let text = String::from_utf8_lossy(&bytes);
+    let mut words = text.split_whitespace();
+    let is_known = words.next().is_some_and(|name| WINDOWS.iter().any(|(known, _)| *known == name));
+    let numbers: Vec<Seq> = words.filter_map(|word| word.parse().ok()).map(Seq).collect();
+    // Twice the same, so that damage does not pass for a number.
+    Ok(numbers.first().filter(|first| is_known && numbers.len() == 2 && numbers.last() == Some(first)).copied())
+}
+
+/// Removes what was joined to the generation before it and is still there: the power went between the two. Left, it
+/// would be thinned and told again.
+pub(crate) fn settle_joins(path: &Path, firsts: &mut Vec<Seq>) -> Result<(), JournalError> {
+    let mut at = 0;
+    while at < firsts.len() {
+        let until = joined_until(&dir_of(path, firsts[at]))?.unwrap_or(firsts[at]);
+        while let Some(&joined) = firsts.get(at + 1).filter(|next| **next < until) {
+            disk::remove(&dir_of(path, joined))?;
+            firsts.remove(at + 1);
+        }
+        at += 1;
+    }
+    Ok(())
 }
 
 impl Journal {
@@ -92,7 +120,12 @@ impl Journal {
             disk::remove(&copy)?;
             return Ok(false);
         };
-        disk::write(&copy.join(THINNED), window.0.as_bytes())?;
+        let note = if before.is_some() {
+            format!("{} {} {}\n", window.0, range.next, range.next)
+        } else {
+            window.0.to_owned()
+        };
+        disk::write(&copy.join(THINNED), note.as_bytes())?;
         // What was joined shares a window with what follows it.
         let among = SeqRange::new(place, range.next);
         let gap = Gap { range: Some(among), count: thinned.gone, times: thinned.times, reason: GapReason::Thinned };
@@ -110,7 +143,7 @@ impl Journal {
                 joined.survey = None;
             }
             drop(rack);
-            disk::remove(&dir_of(&path, range.first))?;
+            self.remove(range.first)?;
         }
         Ok(self.shelf.rack().bytes() < bytes_before)
     }

@@ -1,18 +1,29 @@
 //! Before a generation that this process did not make is opened here, another process has opened it and read all of it.
 //!
 //! Release builds abort on panic, and sled can panic on damaged files: opened here, such a file would end the daemon
-//! at each start. So a child looks first ([`Probe`]). It reads all: opened as it is. It opens, but not all of it reads:
-//! what reads is copied into a fresh generation, by a child again. It crashes, hangs or finds nothing to open: the same
-//! with a copy without sled's snapshot, whose damage alone makes sled refuse a whole log. If that fails as well, the
-//! generation is lost, and goes to quarantine. The original goes there either way, and is only ever opened by a child.
+//! at each start. And sled *writes* when it opens: zeros over all that it has given up. So a child looks first
+//! ([`Probe`]), at the raw bytes before it lets sled near them. Either
+//!
+//! * all is in order, and all reads: opened as it is. That is so after nearly every kill and power cut.
+//! * sled would give up values that are whole, or can not open it, or not all reads: what the raw bytes hold is written
+//!   into a fresh generation, by a child again, which takes its place.
+//! * nothing reads: the generation is lost.
+//!
+//! What was replaced goes to quarantine, unless it was only in disorder and nothing of it is missing: a power cut can
+//! leave the second half of a write without the first. The original is only ever opened by a child. Offline nothing is
+//! replaced: what was found is written outside the journal, and read there.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use model::{Gap, GapReason, Seq, SeqRange};
 
 use crate::disk;
 use crate::error::JournalError;
+use crate::generation::{Fault, Generation};
 use crate::journal::Journal;
 use crate::probe::{Look, Probe, Report};
 use crate::quarantine::quarantine_dir;
@@ -23,8 +34,46 @@ use crate::shelf::dir_of;
 pub(crate) struct Vetting {
     /// Without one, generations are opened directly.
     pub(crate) probe: Option<Probe>,
-    /// Whether damage is only looked at: what opens at all is read as it is, and nothing is moved.
-    pub(crate) is_offline: bool,
+    /// Where what reads of a damaged generation is written if the journal itself is not to be changed.
+    pub(crate) scratch: Option<Arc<Scratch>>,
+}
+
+/// A directory outside the journal, for as long as it is read offline.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    path: PathBuf,
+    is_made: AtomicBool,
+}
+
+impl Scratch {
+    /// A place nobody else has; nothing is made yet.
+    pub(crate) fn new() -> Arc<Self> {
+        static COUNTER: AtomicU32 = AtomicU32::new(0);
+        let name = format!("tidegate-{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
+        Arc::new(Self { path: std::env::temp_dir().join(name), is_made: AtomicBool::new(false) })
+    }
+
+    /// The place for the generation at `first`, in a directory that is ours alone: one that is there already, in a place
+    /// where anybody may write, is not used.
+    fn dir_for(&self, first: Seq) -> Result<PathBuf, JournalError> {
+        if !self.is_made.load(Ordering::Acquire) {
+            let made = DirBuilder::new().mode(0o700).create(&self.path);
+            made.map_err(JournalError::io("create", &self.path))?;
+            self.is_made.store(true, Ordering::Release);
+        }
+        Ok(dir_of(&self.path, first))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if !*self.is_made.get_mut() {
+            return;
+        }
+        if let Err(error) = fs::remove_dir_all(&self.path) {
+            tracing::warn!(%error, "the copies of damaged generations stay");
+        }
+    }
 }
 
 /// What became of a generation.
@@ -39,70 +88,65 @@ pub(crate) enum Verdict {
 }
 
 impl Vetting {
-    /// Has the generation at `first` looked at, and salvaged if it is damaged.
-    pub(crate) fn vet(&self, path: &Path, first: Seq) -> Result<Verdict, JournalError> {
+    /// Where to open the generation at `first`, once it was looked at.
+    pub(crate) fn place_of(&self, path: &Path, first: Seq) -> PathBuf {
+        let salvaged = self.scratch.as_ref().map(|scratch| dir_of(&scratch.path, first));
+        salvaged.filter(|dir| dir.is_dir()).unwrap_or_else(|| dir_of(path, first))
+    }
+
+    /// An empty generation in the place of one that nothing reads of.
+    pub(crate) fn stand_in(&self, first: Seq) -> Result<Option<Generation>, JournalError> {
+        let Some(scratch) = &self.scratch else { return Ok(None) };
+        let dir = scratch.dir_for(first)?;
+        disk::remove(&dir)?;
+        Generation::make(&dir, first).map(Some).map_err(Fault::into_error)
+    }
+
+    /// Has the generation at `first`, which is to end at `until` or behind it, looked at, and salvaged if it is damaged.
+    pub(crate) fn vet(&self, path: &Path, first: Seq, until: Seq) -> Result<Verdict, JournalError> {
         let Some(probe) = &self.probe else { return Ok(Verdict::Sound(None)) };
         let dir = dir_of(path, first);
-        let opens = match probe.look(&dir, first, None)? {
+        let look = probe.look(&dir, first, None)?;
+        match &look {
             Look::NotStarted(error) => {
                 tracing::warn!(%error, "no process to look into a generation first, it is opened without");
                 return Ok(Verdict::Sound(None));
             }
-            Look::Report(report) if report.unreadable == 0 => return Ok(Verdict::Sound(Some(report))),
-            Look::Report(report) if self.is_offline => return Ok(Verdict::Sound(Some(report))),
+            Look::Report(report) if report.unreadable == 0 => return Ok(Verdict::Sound(Some(report.clone()))),
             Look::Report(report) => {
                 tracing::error!(%first, places = report.unreadable, "generation is damaged, salvaging what reads");
-                true
             }
-            Look::Failed(why) => {
-                tracing::error!(%first, why, "generation can not be opened");
-                false
-            }
-        };
-        if self.is_offline {
-            return Ok(Verdict::Lost);
+            Look::Disorder => tracing::warn!(%first, "generation is in disorder, putting together what reads"),
+            Look::Failed(why) => tracing::error!(%first, why, "generation can not be opened, salvaging what reads"),
         }
-        let fresh = disk::with_suffix(&dir, ".tmp");
-        let saved = salvage(probe, &dir, first, opens, &fresh)?;
+        let fresh = match &self.scratch {
+            Some(scratch) => scratch.dir_for(first)?,
+            None => disk::with_suffix(&dir, ".tmp"),
+        };
+        let saved = match probe.look(&dir, first, Some(&fresh))? {
+            Look::Report(report) => Some(report),
+            Look::Failed(_) | Look::NotStarted(_) | Look::Disorder => None,
+        };
         let Some(report) = saved.filter(|report| !report.readable.is_empty()) else {
             disk::remove(&fresh)?;
             return Ok(Verdict::Lost);
         };
+        if self.scratch.is_some() {
+            return Ok(Verdict::Salvaged(report));
+        }
         // As in a repack: a crash between the two finds `.old` alone and puts it back.
         let old = disk::with_suffix(&dir, ".old");
         disk::rename(&dir, &old)?;
         disk::rename(&fresh, &dir)?;
-        quarantine_dir(path, &old, first)?;
-        tracing::error!(%first, records = report.readable.len(), "generation salvaged, the damaged one is in quarantine");
+        if matches!(look, Look::Disorder) && report.is_all(first, until) {
+            disk::remove(&old)?;
+            tracing::warn!(%first, records = report.readable.len(), "generation is in order again, nothing is missing");
+        } else {
+            quarantine_dir(path, &old, first)?;
+            tracing::error!(%first, records = report.readable.len(), "generation salvaged, the damaged one is in quarantine");
+        }
         Ok(Verdict::Salvaged(report))
     }
-}
-
-/// Writes what reads of `dir` to `fresh`; `None` if nobody could read it.
-fn salvage(probe: &Probe, dir: &Path, first: Seq, opens: bool, fresh: &Path) -> Result<Option<Report>, JournalError> {
-    if opens && let Look::Report(report) = probe.look(dir, first, Some(fresh))? {
-        return Ok(Some(report));
-    }
-    let copy = disk::with_suffix(dir, ".copy.tmp");
-    disk::remove(&copy)?;
-    let looked = copy_without_snapshot(dir, &copy).and_then(|()| probe.look(&copy, first, Some(fresh)));
-    disk::remove(&copy)?;
-    match looked? {
-        Look::Report(report) => Ok(Some(report)),
-        Look::Failed(_) | Look::NotStarted(_) => Ok(None),
-    }
-}
-
-/// Copies a generation but for sled's snapshot, which it makes again from the log.
-fn copy_without_snapshot(dir: &Path, copy: &Path) -> Result<(), JournalError> {
-    fs::create_dir(copy).map_err(JournalError::io("create", copy))?;
-    for entry in disk::entries(dir)?.into_iter().filter(|entry| entry.is_file()) {
-        let name = PathBuf::from(entry.file_name().expect("an entry has a name"));
-        if !name.to_string_lossy().starts_with("snap.") {
-            fs::copy(&entry, copy.join(name)).map_err(JournalError::io("copy", &entry))?;
-        }
-    }
-    Ok(())
 }
 
 /// The gap for positions that are gone. Which of those below `known` there were is known; of the others, how many

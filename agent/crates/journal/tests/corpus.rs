@@ -14,8 +14,13 @@ type Target = (&'static str, fn(&[u8]));
 
 #[test]
 fn the_corpus_and_all_that_is_a_bit_beside_it_panics_no_decoder() {
-    let targets: [Target; 4] =
-        [("block", fuzzing::block), ("cursor", fuzzing::cursor), ("owed", fuzzing::owed), ("sealed", fuzzing::sealed)];
+    let targets: [Target; 5] = [
+        ("block", fuzzing::block),
+        ("cursor", fuzzing::cursor),
+        ("log", fuzzing::log),
+        ("owed", fuzzing::owed),
+        ("sealed", fuzzing::sealed),
+    ];
     for (name, target) in targets {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../fuzz/corpus").join(name);
         let mut replayed = 0;

@@ -2,15 +2,16 @@
 //! in time, gives nothing but what was written, names what is missing, and numbers on.
 //!
 //! The seed is printed; `JOURNAL_DAMAGE_SEED` repeats a run, `JOURNAL_DAMAGE_COPIES` makes it longer, and
-//! `JOURNAL_DAMAGE_ONLY` runs one copy. The program that looks into generations is this test binary again.
+//! `JOURNAL_DAMAGE_ONLY` runs one copy. What each kind of damage may cost has a bound.
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
+#[path = "support/probe.rs"]
+mod probing;
 mod support;
 
 use std::collections::BTreeMap;
 use std::env;
-use std::ffi::OsString;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -18,36 +19,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use journal::{
-    Cursor, CursorFile, Journal, JournalError, Loaded, PROBE_LIMIT_DEFAULT, Probe, Reader, Settings, answer_probe,
-};
+use journal::{Cursor, CursorFile, Journal, JournalError, Loaded, Reader, Settings};
 use model::{Gap, Numbered, RangeSet, Record, Seq, SeqRange, SinkId};
+use probing::probe;
 use support::*;
 
 const SEED_DEFAULT: u64 = 20_261_123;
 const COPIES_DEFAULT: u64 = 560;
 const LINES: u64 = 50_000;
 const COMMITS: u64 = 250;
-const CHILD_ARGS: &str = "JOURNAL_TEST_PROBE";
 /// A file that makes sled hang costs the probe's limit at each of three tries; nothing may cost more.
 const OPEN_LIMIT: Duration = Duration::from_secs(40);
 const COPY_LIMIT: Duration = Duration::from_secs(300);
-
-/// Does nothing unless it is the child: then it looks into a generation, and may crash.
-#[test]
-fn child_looks_into_a_generation() {
-    let Ok(args) = env::var(CHILD_ARGS) else { return };
-    let args: Vec<OsString> = args.split('\n').filter(|arg| !arg.is_empty()).map(OsString::from).collect();
-    answer_probe(&args, &mut std::io::stdout()).unwrap();
-}
-
-fn probe() -> Probe {
-    let script = format!(
-        "{CHILD_ARGS}=\"$1\n$2\n$3\" exec \"$0\" --exact child_looks_into_a_generation --nocapture --test-threads=1"
-    );
-    let args = ["-c".into(), script.into(), env::current_exe().unwrap().into_os_string()];
-    Probe { program: "/bin/sh".into(), args: args.to_vec(), limit: PROBE_LIMIT_DEFAULT }
-}
 
 fn damaged_settings(path: &Path) -> Settings {
     Settings { generation_age_ms: COMMITS * 1000 / 5, probe: Some(probe()), ..settings(path) }
@@ -138,14 +121,55 @@ const DAMAGES: &[&str] = &[
     "segment-head",
 ];
 
+/// What was done to a copy.
+struct Harm {
+    kind: &'static str,
+    place: String,
+    /// Whether it hit the names of the series, which stand once in a generation and without which its blocks do not read.
+    is_on_series: bool,
+}
+
+impl Harm {
+    /// The most that it may cost, in records.
+    ///
+    /// sled keeps up to sixteen values in a page. A bit can spoil one value, or the numbers of a page; a page of the
+    /// disk what has a part in it. Only what cuts a generation short or takes it away costs more.
+    fn bound(&self) -> u64 {
+        const VALUE: u64 = LINES / COMMITS * 4 + 1;
+        const PAGE: u64 = 16 * VALUE;
+        const GENERATION: u64 = (COMMITS / 5 + 1) * VALUE;
+        match self.kind {
+            "flip" | "flip-many" | "zero-page" | "zero-pages" | "segment-head" if self.is_on_series => GENERATION,
+            "flip" => PAGE,
+            "zero-page" | "segment-head" => 2 * PAGE,
+            "flip-many" | "zero-pages" | "truncate" | "truncate-tail" | "no-db" | "empty-db" | "no-generation" => {
+                GENERATION
+            }
+            // All the rest can be made again, or is there twice.
+            _ => 0,
+        }
+    }
+}
+
+/// Whether the names of the series are not all as they were.
+fn is_on_series(before: &[u8], after: &[u8]) -> bool {
+    const NAME: &[u8] = b"dissolved_oxygen";
+    /// Four series of two dozen bytes each, and the page's front.
+    const AROUND: usize = 512;
+    let found = before.windows(NAME.len()).enumerate().filter(|(_, bytes)| *bytes == NAME);
+    let mut around = found.map(|(at, _)| at.saturating_sub(AROUND)..(at + AROUND).min(before.len()));
+    around.any(|place| after.get(place.clone()) != Some(&before[place]))
+}
+
 /// Damages the copy at `dir`; says what it did.
-fn damage(dir: &Path, dice: &mut Dice) -> String {
+fn damage(dir: &Path, dice: &mut Dice) -> Harm {
     let generations = generation_dirs(dir);
     // The last one is the active one, and the most delicate.
     let generation = if dice.below(3) == 0 { generations.last().unwrap() } else { dice.pick(&generations) };
     let name = generation.file_name().unwrap().to_string_lossy().into_owned();
     let kind = *dice.pick(DAMAGES);
     let (db, conf) = (generation.join("db"), generation.join("conf"));
+    let before = fs::read(&db).unwrap();
     let starting = |prefix: &str| {
         fs::read_dir(generation)
             .unwrap()
@@ -172,8 +196,8 @@ fn damage(dir: &Path, dice: &mut Dice) -> String {
         "flip-snap" => starting("snap.").iter().for_each(|snap| change(snap, |bytes| flip(bytes, dice))),
         "no-conf" => fs::remove_file(conf).unwrap(),
         "empty-conf" => fs::write(conf, b"").unwrap(),
-        "no-db" => fs::remove_file(db).unwrap(),
-        "empty-db" => fs::write(db, b"").unwrap(),
+        "no-db" => fs::remove_file(&db).unwrap(),
+        "empty-db" => fs::write(&db, b"").unwrap(),
         "no-generation" => fs::remove_dir_all(generation).unwrap(),
         "cursor" => {
             let slot = dir.join("cursors").join(format!("lake.{}", dice.below(2)));
@@ -187,7 +211,8 @@ fn damage(dir: &Path, dice: &mut Dice) -> String {
         "epoch" => change(&dir.join("epoch"), |bytes| bytes.truncate(place(bytes, dice))),
         other => panic!("no damage is called {other}"),
     }
-    format!("{kind} in {name}")
+    let is_on_series = is_on_series(&before, &fs::read(&db).unwrap_or_default());
+    Harm { kind, place: name, is_on_series }
 }
 
 fn change(file: &Path, how: impl FnOnce(&mut Vec<u8>)) {
@@ -259,7 +284,25 @@ struct Outcome {
     lost: u64,
 }
 
-fn check(dir: &Path, original: &Original) -> Outcome {
+/// What one kind of damage cost.
+#[derive(Default)]
+struct Toll {
+    copies: u64,
+    lost: u64,
+    most: u64,
+    longest: Duration,
+}
+
+impl Toll {
+    fn add(&mut self, outcome: &Outcome) {
+        self.copies += 1;
+        self.lost += outcome.lost;
+        self.most = self.most.max(outcome.lost);
+        self.longest = self.longest.max(outcome.opened_in);
+    }
+}
+
+fn check(dir: &Path, original: &Original, harm: &Harm) -> Outcome {
     let started = now();
     let (mut journal, reader) = open_copy(dir);
     let opened_in = started.elapsed();
@@ -293,7 +336,8 @@ fn check(dir: &Path, original: &Original) -> Outcome {
         let kept = SeqRange::new(lost.first.max(reader.tail()).min(lost.next), lost.next);
         assert_eq!(told.missing(kept), [], "a loss is told");
     }
-    let lost = first.lost.len();
+    let (lost, bound) = (first.lost.len(), harm.bound());
+    assert!(lost <= bound, "{lost} lost, {bound} at most");
     let head = reader.head();
     drop((journal, reader));
 
@@ -325,7 +369,7 @@ fn five_hundred_damaged_journals_open_lose_nothing_unnamed_and_never_lie() {
     let only = env::var("JOURNAL_DAMAGE_ONLY").ok().and_then(|text| text.parse::<u64>().ok());
     println!("seed {seed}, {copies} copies of {} records", original.records.len());
     let next = AtomicU64::new(0);
-    let summary: Mutex<BTreeMap<String, (u64, u64, Duration)>> = Mutex::default();
+    let summary: Mutex<BTreeMap<&str, Toll>> = Mutex::default();
     let failures: Mutex<Vec<String>> = Mutex::default();
     let (done, waiting) = mpsc::sync_channel::<()>(1);
     std::thread::scope(|scope| {
@@ -344,16 +388,14 @@ fn five_hundred_damaged_journals_open_lose_nothing_unnamed_and_never_lie() {
                     }
                     let dir = home.join(format!("copy-{copy}"));
                     copy_tree(&original.dir, &dir);
-                    let what = damage(&dir, &mut Dice(noise(seed ^ (copy << 32))));
-                    match catch_unwind(AssertUnwindSafe(|| check(&dir, original))) {
+                    let harm = damage(&dir, &mut Dice(noise(seed ^ (copy << 32))));
+                    let what = format!("{} in {}", harm.kind, harm.place);
+                    match catch_unwind(AssertUnwindSafe(|| check(&dir, original, &harm))) {
                         Ok(outcome) => {
                             if env::var_os("JOURNAL_DAMAGE_VERBOSE").is_some() {
                                 println!("copy {copy}, {what}: {} lost", outcome.lost);
                             }
-                            let kind = what.split(' ').next().unwrap_or_default().to_owned();
-                            let mut summary = summary.lock().unwrap();
-                            let line = summary.entry(kind).or_default();
-                            *line = (line.0 + 1, line.1 + outcome.lost, line.2.max(outcome.opened_in));
+                            summary.lock().unwrap().entry(harm.kind).or_default().add(&outcome);
                         }
                         Err(why) => {
                             let why = why.downcast_ref::<String>().cloned().unwrap_or_default();
@@ -368,8 +410,10 @@ fn five_hundred_damaged_journals_open_lose_nothing_unnamed_and_never_lie() {
         let ended = waiting.recv_timeout(COPY_LIMIT * 4);
         assert!(ended == Err(mpsc::RecvTimeoutError::Disconnected), "the corpus hangs: {:?}", failures.lock().unwrap());
     });
-    for (kind, (copies, lost, longest)) in &*summary.lock().unwrap() {
-        println!("{kind:<14} {copies:>4} copies, {lost:>9} records lost in all, opened in {longest:?} at most");
+    for (kind, Toll { copies, lost, most, longest }) in &*summary.lock().unwrap() {
+        println!(
+            "{kind:<14} {copies:>4} copies, {lost:>9} records lost, {most:>6} at most, opened in {longest:?} at most"
+        );
     }
     let failures = failures.lock().unwrap();
     assert!(failures.is_empty(), "{} of {copies} copies:\n{}", failures.len(), failures.join("\n"));

@@ -353,3 +353,46 @@ fn a_refusal_at_any_call_is_an_error_and_costs_nothing_that_was_acknowledged() {
         }
     }
 }
+
+/// Three sealed generations that every sink has, removed over a layer with this plan.
+fn removed(root: &Path, plan: Plan) -> (Rc<Faulty>, Journal, Reader, Result<(), JournalError>) {
+    let (mut journal, reader) = open(aged(root));
+    for n in 0..4 {
+        put(&mut journal, n * 1001, vec![event(n), event(n)]);
+    }
+    let layer = Rc::new(Faulty::new(root, &root.with_extension("aside"), plan));
+    let drained = reader.head();
+    let outcome = with_files(Rc::clone(&layer) as Rc<_>, || journal.retain(drained, moment(1 << 40)).map(drop));
+    (layer, journal, reader, outcome)
+}
+
+#[test]
+fn a_generation_whose_removal_is_refused_stays_listed_and_goes_the_next_time_for_no_gap() {
+    let home = tempfile::tempdir().expect("holds in the story");
+    let (layer, ..) = removed(&home.path().join("counted"), Plan::Count);
+    let calls = layer.calls();
+    assert!(calls.contains(&Call::Rename) && calls.contains(&Call::RemoveTree), "{calls:?}");
+    let mut refusals = 0;
+    for (at, call) in calls.iter().enumerate() {
+        for errno in [EIO, ENOSPC] {
+            let root = home.path().join(format!("{at}-{errno}"));
+            let (_, mut journal, reader, outcome) = removed(&root, Plan::Refuse { at, errno, stays: false });
+            refusals += usize::from(outcome.is_err());
+            let name = format!("call {at}, {call:?}, errno {errno}");
+            let listed: Vec<Seq> = reader.stat().generations.iter().map(|generation| generation.range.first).collect();
+            let number = |dir: &std::path::PathBuf| {
+                let name = dir.file_name().expect("a name").to_string_lossy().into_owned();
+                name[1..].parse().map(Seq).ok()
+            };
+            let there: Vec<Seq> = generation_dirs(&root).iter().filter_map(number).collect();
+            assert_eq!(listed, there, "{name}: what is listed is there, and what is there is listed");
+            journal.retain(reader.head(), moment(1 << 40)).expect("nothing is refused any more");
+            assert_eq!(generation_dirs(&root).len(), 1, "{name}: it went the next time, and left nothing");
+            drop((journal, reader));
+            let (mut journal, _reader) = open(aged(&root));
+            assert_eq!(journal.owed_gaps(), [], "{name}: it was delivered");
+            assert_eq!(journal.retain(Seq::FIRST, moment(1)).expect("holds in the story"), [], "{name}");
+        }
+    }
+    println!("{} calls, {refusals} refusals told", calls.len());
+}

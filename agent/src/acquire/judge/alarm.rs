@@ -1,7 +1,7 @@
 //! One alarm: raised when a value was beyond its limit for long enough, cleared when it is well within again.
 
 use crate::config::AlarmConfig;
-use crate::config::instrument::Limit;
+use crate::config::quantity::Limit;
 
 /// What a value changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,11 +1,14 @@
 //! What is thought of a value when it is taken: quality, alarm, and whether it is worth a reading.
 //!
 //! One judge a quantity. Flags never delete: a value that fails a test is a reading with quality `fail` or `suspect`.
-//! What is not reported by exception was not wanted, and is no loss.
+//! What is not reported, by exception or because a
+//! text was only said again, was not wanted, and is no loss.
 
 mod alarm;
 mod exception;
 mod quality;
+mod repeat;
+mod spike;
 
 use model::{Event, EventKind, Fact, Quality, Reading, Value};
 
@@ -13,6 +16,7 @@ use crate::config::QuantityConfig;
 use alarm::{Alarm, Change};
 use exception::Exception;
 use quality::Tests;
+use repeat::Repeat;
 
 /// The judge of one quantity.
 #[derive(Debug)]
@@ -20,6 +24,7 @@ pub struct Judge {
     tests: Tests,
     alarm: Option<Alarm>,
     exception: Option<Exception>,
+    repeat: Option<Repeat>,
 }
 
 /// What became of a value.
@@ -35,9 +40,10 @@ impl Judge {
     /// A judge as configured.
     pub fn new(config: &QuantityConfig) -> Self {
         Self {
-            tests: Tests::new(config.valid, config.rate, config.flat),
+            tests: Tests::new(config.tests),
             alarm: config.alarm.map(Alarm::new),
             exception: config.exception.map(Exception::new),
+            repeat: config.dedupe.map(Repeat::new),
         }
     }
 
@@ -45,9 +51,7 @@ impl Judge {
     pub fn judge(&mut self, reading: &mut Reading) -> Verdict {
         let mut event = None;
         if let Value::Number(value) = reading.value {
-            // The instrument's own status stands: a test can only make it worse.
-            let tested = self.tests.test(value, reading.stamp.mono_ms);
-            reading.quality = quality::worse(reading.quality, tested);
+            reading.quality = self.tests.test(value, reading.stamp.mono_ms, reading.quality);
             // A value that can not be is no reason to wake anybody: the instrument is, and `status` says so.
             if reading.quality != Quality::Fail
                 && let Some(alarm) = &mut self.alarm
@@ -55,6 +59,11 @@ impl Judge {
             {
                 event = Some(alarm_event(reading, value, change, alarm.limit()));
             }
+        }
+        if let (Value::Text(text), Some(repeat)) = (&reading.value, &mut self.repeat)
+            && repeat.is_repeat(text, reading.stamp.mono_ms)
+        {
+            return Verdict::default();
         }
         let is_worth = self.exception.as_mut().is_none_or(|exception| exception.is_worth(reading));
         // A reading that an alarm speaks of is there to be looked at.

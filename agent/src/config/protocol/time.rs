@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use instruments::TimeSpec;
 
-use crate::config::instrument::selector;
 use crate::config::node::{Node, Tree};
+use crate::config::quantity::selector;
 use crate::config::section::{Fit, Misfit, Section};
 use crate::config::value::{duration, list, text};
 

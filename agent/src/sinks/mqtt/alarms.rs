@@ -3,20 +3,24 @@
 //! A copy: the same event stands in the journal and arrives with the readings, confirmed by the cursor. So nothing is
 //! kept here beyond memory; an oxygen that is still low after a restart raises its alarm again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::{Epoch, Tags};
 use serde::Serialize;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-use super::envelope::{VERSION, is_empty};
+use super::envelope::{JSON, VERSION, is_empty};
 use crate::backoff::Backoff;
+use crate::clock::Clock;
 use crate::config::DeviceConfig;
-use crate::link::{Link, PublishError};
+use crate::link::{Link, Message, PublishError};
 use crate::record::Alarm;
+use crate::sinks::meter::Meter;
 
 /// Alarms in one message: some 40 KiB.
 const MESSAGE_ALARMS_MAX: usize = 100;
@@ -55,10 +59,15 @@ pub async fn run(
     topic: String,
     device: DeviceConfig,
     epoch: impl Fn() -> Option<Epoch>,
-    mut heard: Receiver<Alarm>,
+    (mut heard, meter, clock): (Receiver<Alarm>, Arc<Meter>, Clock),
     stop: CancellationToken,
 ) {
-    let publish = async |alarms: Vec<Alarm>| publish(&link, &topic, encode(&device, epoch().as_ref(), &alarms)).await;
+    let publish = async |alarms: Vec<Alarm>| {
+        let payload = encode(&device, epoch().as_ref(), &alarms);
+        let bytes = payload.as_ref().map_or(0, Vec::len);
+        meter.spend(u64::try_from(bytes).unwrap_or(u64::MAX), Instant::now(), clock.now());
+        publish(&link, &topic, payload).await;
+    };
     loop {
         let next = tokio::select! {
             next = heard.recv() => next,
@@ -108,20 +117,24 @@ fn encode(device: &DeviceConfig, epoch: Option<&Epoch>, alarms: &[Alarm]) -> ser
     })
 }
 
-async fn publish(link: &Link, topic: &str, message: serde_json::Result<Vec<u8>>) {
-    let payload = match message {
-        Ok(message) => bytes::Bytes::from(message),
+async fn publish(link: &Link, topic: &str, payload: serde_json::Result<Vec<u8>>) {
+    let payload = match payload {
+        Ok(payload) => payload.into(),
         Err(error) => return error!(%error, "alarms can not be encoded, they come with the readings"),
     };
+    let message = Message { topic: topic.to_owned(), payload, content_type: Some(JSON), ..Message::default() };
     let mut backoff = Backoff::new(RETRY_WAITS.0, RETRY_WAITS.1);
     let mut refusals = 0;
     loop {
-        match link.publish_ahead(topic, payload.clone()).await {
+        match link.publish_ahead(&message).await {
             Ok(()) => return,
             // The link knows when to try again.
             Err(PublishError::Disconnected) => continue,
             Err(PublishError::NotNow { .. }) => {}
-            Err(error @ (PublishError::Refused { .. } | PublishError::TooLarge { .. })) => {
+            // Perhaps it was a neighbour that the broker disliked.
+            Err(
+                error @ (PublishError::Disliked { .. } | PublishError::Refused { .. } | PublishError::TooLarge { .. }),
+            ) => {
                 refusals += 1;
                 if refusals >= REFUSALS_MAX {
                     return error!(topic, %error, "the broker does not take alarms here, they come with the readings");

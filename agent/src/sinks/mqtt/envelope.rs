@@ -7,6 +7,8 @@ use crate::config::DeviceConfig;
 
 /// Version of the envelope; a reader refuses what it does not know.
 pub const VERSION: u8 = 1;
+/// Its media type.
+pub const JSON: &str = "application/json";
 
 #[derive(Serialize)]
 struct Envelope<'a> {

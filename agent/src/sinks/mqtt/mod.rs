@@ -3,12 +3,14 @@
 pub mod alarms;
 mod envelope;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use model::{Epoch, Numbered, SeqRange};
 
 use super::{Batch, BatchLimits, DeliverError, Sink};
-use crate::config::{BatchConfig, DeviceConfig};
-use crate::link::{Link, PublishError};
+use crate::config::{BatchConfig, DeviceConfig, MqttConfig};
+use crate::link::{Link, Message, PublishError};
 
 /// Publishes under way at once: below IoT Core's 100, above what a 600 ms satellite link needs at 64 kbit/s.
 const WINDOW: usize = 16;
@@ -20,24 +22,41 @@ pub struct MqttSink {
     device: DeviceConfig,
     epoch: Epoch,
     limits: BatchLimits,
+    is_live_first: bool,
+    expires: Option<Duration>,
 }
 
 impl MqttSink {
-    /// A sink that publishes to `topic` over `link`.
-    pub fn new(link: Link, topic: String, device: DeviceConfig, epoch: Epoch, batch: BatchConfig) -> Self {
+    /// A sink that publishes over `link` as `config` says.
+    pub fn new(link: Link, config: &MqttConfig, device: DeviceConfig, epoch: Epoch, batch: BatchConfig) -> Self {
         let limits = BatchLimits {
             age_max: batch.max_age,
             records_max: batch.max_readings,
             bytes_max: usize::try_from(batch.max_bytes).unwrap_or(usize::MAX),
             window: WINDOW,
         };
-        Self { link, topic, device, epoch, limits }
+        let (topic, is_live_first, expires) = (config.topic.clone(), config.is_live_first, config.expires);
+        Self { link, topic, device, epoch, limits, is_live_first, expires }
+    }
+}
+
+impl MqttSink {
+    fn message(&self, batch: &Batch) -> Message {
+        Message {
+            topic: batch.key.clone(),
+            payload: batch.bytes.clone(),
+            content_type: Some(envelope::JSON),
+            expires: self.expires,
+            ..Message::default()
+        }
     }
 }
 
 impl Sink for MqttSink {
     fn limits(&self) -> BatchLimits {
-        self.limits
+        let about = Message { topic: self.topic.clone(), content_type: Some(envelope::JSON), ..Message::default() };
+        let bytes_max = self.limits.bytes_max.min(self.link.payload_bytes_max(about.bytes()));
+        BatchLimits { bytes_max, ..self.limits }
     }
 
     /// `epoch` and `seq` tell a subscriber what it has seen; sealing every message would wear the flash for nothing.
@@ -56,17 +75,29 @@ impl Sink for MqttSink {
     }
 
     async fn deliver(&self, batch: &Batch) -> Result<(), DeliverError> {
-        loop {
-            match self.link.publish(&batch.key, batch.bytes.clone()).await {
-                Ok(()) => return Ok(()),
-                // The link knows when to try the next connection, and keeps the order; nothing here need wait.
-                Err(PublishError::Disconnected) => {}
-                Err(error @ PublishError::NotNow { .. }) => return Err(DeliverError::retry(error.to_string())),
-                Err(error @ (PublishError::Refused { .. } | PublishError::TooLarge { .. })) => {
-                    return Err(DeliverError::reject(error.to_string()));
-                }
-            }
-        }
+        self.link.publish(&self.message(batch)).await.map_err(|error| match error {
+            // What goes first over the next connection is decided when there is one.
+            PublishError::Disconnected => DeliverError::Away,
+            PublishError::Disliked { reason } => DeliverError::Disliked { reason },
+            PublishError::NotNow { .. } => DeliverError::retry(error.to_string()),
+            PublishError::Refused { .. } | PublishError::TooLarge { .. } => DeliverError::reject(error.to_string()),
+        })
+    }
+
+    fn cost(&self, batch: &Batch) -> u64 {
+        self.message(batch).bytes()
+    }
+
+    fn is_reachable(&self) -> bool {
+        self.link.is_up()
+    }
+
+    async fn reachable(&self) {
+        self.link.up().await;
+    }
+
+    fn is_live_first(&self) -> bool {
+        self.is_live_first
     }
 
     async fn tend(&self, _is_end: bool) -> Result<(), DeliverError> {

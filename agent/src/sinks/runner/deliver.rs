@@ -16,14 +16,26 @@ use crate::telemetry::health::{SinkHealth, SinkState};
 const RETRY_WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
 
 /// A far side that refuses for good is believed after so many times: a broker that is being reconfigured says no, too.
-const REFUSALS_MAX: u32 = 3;
+pub const REFUSALS_MAX: u32 = 3;
 
 /// How a delivery ended.
 pub struct Outcome {
     /// The batch.
     pub batch: Batch,
-    /// Why it was refused for good; `None`: it is durable over there.
-    pub refused: Option<String>,
+    /// What became of it.
+    pub end: End,
+}
+
+/// What became of a batch.
+pub enum End {
+    /// It is durable over there.
+    Arrived,
+    /// It was refused for good.
+    Refused(String),
+    /// The connection went before it was confirmed.
+    Away,
+    /// The same, because of this batch or another one that was under way.
+    Disliked(String),
 }
 
 /// Delivers a batch, however long it takes.
@@ -34,26 +46,28 @@ pub async fn deliver<S: Sink>(sink: Arc<S>, batch: Batch, health: Arc<SinkHealth
         let error = match sink.deliver(&batch).await {
             Ok(()) => {
                 succeeded(&health, &clock, backoff.tries());
-                return Outcome { batch, refused: None };
+                return Outcome { batch, end: End::Arrived };
             }
             Err(error) => error,
+        };
+        let not_before = match &error {
+            DeliverError::Away => return Outcome { batch, end: End::Away },
+            DeliverError::Disliked { reason } => return Outcome { batch, end: End::Disliked(reason.clone()) },
+            DeliverError::Retry { after, .. } => after.unwrap_or_default(),
+            DeliverError::Reject { .. } => Duration::ZERO,
         };
         if backoff.tries() == 0 {
             warn!(sink = %health.id, range = %batch.range, %error, "delivery failed, will try again");
         }
         health.state.set(SinkState::Retrying);
         health.last_error.set(Some(error.to_string()));
-        let wait = match error {
-            DeliverError::Retry { after, .. } => backoff.next_wait().max(after.unwrap_or_default()),
-            DeliverError::Reject { reason } => {
-                refusals += 1;
-                if refusals >= REFUSALS_MAX {
-                    return Outcome { batch, refused: Some(reason) };
-                }
-                backoff.next_wait()
+        if let DeliverError::Reject { reason } = error {
+            refusals += 1;
+            if refusals >= REFUSALS_MAX {
+                return Outcome { batch, end: End::Refused(reason) };
             }
-        };
-        tokio::time::sleep(wait).await;
+        }
+        tokio::time::sleep(backoff.next_wait().max(not_before)).await;
     }
 }
 

@@ -10,6 +10,7 @@
 //! is set aside with a gap, and what stands behind it goes on.
 
 mod deliver;
+mod flow;
 mod plan;
 
 use std::pin::Pin;
@@ -27,13 +28,15 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use super::meter::{Meter, Wait};
 use super::{Batch, Sink};
 use crate::clock::Clock;
 use crate::config::SinkBytes;
 use crate::record::Inbox;
 use crate::telemetry::health::{SinkHealth, SinkState};
 use crate::telemetry::logs::chain;
-use deliver::{Outcome, deliver};
+use deliver::{End, Outcome, deliver};
+use flow::Flow;
 use plan::{Next, Plan, Waiting};
 
 /// How often a cursor that moved is written where nothing but duplicates hangs on it.
@@ -46,6 +49,9 @@ const END_LIMIT: Duration = Duration::from_secs(4);
 const DISK_WAIT: Duration = Duration::from_secs(1);
 /// Room in the store of sealed batches for the frame, the directory and a batch whose removal waits.
 const SEALED_SLACK_BYTES: u64 = 64 << 10;
+
+/// Connections on which nothing arrives, in a row, before one batch is suspected of that.
+const BARREN_MAX: u32 = 3;
 
 type UnderWay = FuturesUnordered<Pin<Box<dyn Future<Output = Outcome> + Send>>>;
 
@@ -70,6 +76,8 @@ pub struct Surroundings {
     pub hold_untrusted: Duration,
     /// What it may keep on disk.
     pub bytes: SinkBytes,
+    /// What it may spend.
+    pub meter: Arc<Meter>,
     /// Whether what is not due yet is sent at the end.
     pub flushes_at_end: bool,
 }
@@ -129,7 +137,21 @@ pub struct Runner<S> {
     /// Confirmed, or under way.
     claimed: RangeSet,
     under_way: UnderWay,
-    waiting: Option<Waiting>,
+    /// One a lane.
+    waiting: [Option<Waiting>; 2],
+    flow: Flow,
+    /// From here on records are live; what lies before is the backlog.
+    live_from: Seq,
+    /// The newest go now, whatever their age.
+    is_newest_due: bool,
+    /// Positions of batches one of which the far side closed the connection for, and how often the one that goes alone was.
+    suspects: RangeSet,
+    refusals: u32,
+    /// What goes when there is nothing else to send.
+    shunned: RangeSet,
+    /// Connections in a row on which nothing arrived, and whether something has on this one.
+    barren: u32,
+    has_arrived: bool,
     is_moved: bool,
     /// What the local disk last refused.
     disk_trouble: Option<String>,
@@ -177,7 +199,15 @@ impl<S: Sink> Runner<S> {
             quarantined,
             claimed,
             under_way: FuturesUnordered::new(),
-            waiting: None,
+            waiting: [None; 2],
+            flow: Flow::default(),
+            live_from: Seq(0),
+            is_newest_due: false,
+            suspects: RangeSet::new(),
+            refusals: 0,
+            shunned: RangeSet::new(),
+            barren: 0,
+            has_arrived: false,
             is_moved: false,
             disk_trouble: None,
             spent: Vec::new(),
@@ -259,10 +289,20 @@ impl<S: Sink> Runner<S> {
 
     /// Chooses what to do next; changes nothing that a dropped future would lose.
     async fn choose(&mut self, stop: &CancellationToken) -> Result<Action, JournalError> {
-        let is_free = self.under_way.len() < self.sink.limits().window;
-        let next = if is_free { self.look().await? } else { Next::Nothing };
+        let is_reachable = self.sink.is_reachable();
+        let is_free = self.under_way.len() < self.sink.limits().window && self.has_room();
+        let mut next = if is_free { self.look().await? } else { Next::Nothing };
         if let Next::Due(range) = next {
-            return Ok(Action::Start(range));
+            next = match self.with.meter.may_send(Instant::now(), self.with.clock.now()) {
+                Ok(()) if is_reachable => return Ok(Action::Start(range)),
+                Err(Wait::For(wait)) => Next::In(wait),
+                Ok(()) => Next::Nothing,
+                Err(Wait::Month(reason)) => {
+                    self.with.health.last_error.set(Some(reason));
+                    self.with.health.state.set(SinkState::Spent);
+                    Next::Nothing
+                }
+            };
         }
         if self.is_ended(&next) {
             return Ok(Action::End);
@@ -276,6 +316,7 @@ impl<S: Sink> Runner<S> {
         let (is_moved, is_spent) = (self.is_moved, !self.spent.is_empty());
         Ok(tokio::select! {
             Some(outcome) = self.under_way.next() => Action::Take(outcome),
+            () = self.sink.reachable(), if !is_reachable => Action::Look,
             () = sleep_until(self.tend_at) => Action::Tend,
             () = sleep_until(self.store_at), if is_moved || is_spent => Action::Store,
             () = sleep_until(due_at.min(end_at)) => Action::Look,
@@ -288,10 +329,17 @@ impl<S: Sink> Runner<S> {
         })
     }
 
+    /// Where a backlog may stand in the way of the newest, little of it is on the way at a time.
+    fn has_room(&self) -> bool {
+        // Suspects go alone.
+        let is_clear = self.suspects.is_empty() || self.under_way.is_empty();
+        is_clear && (!self.sink.is_live_first() || self.flow.has_room())
+    }
+
     fn note_end(&mut self, stop: &CancellationToken) {
         if stop.is_cancelled() && self.ending.is_none() {
             self.ending = Some(Instant::now() + END_LIMIT);
-            self.waiting = None;
+            self.waiting = [None; 2];
         }
     }
 
@@ -326,7 +374,7 @@ impl<S: Sink> Runner<S> {
 
     /// Reads, encodes, seals and names a batch from the beginning of `range`, and sends it on its way.
     async fn start(&mut self, range: SeqRange) -> Result<(), JournalError> {
-        self.waiting = None;
+        self.waiting = [None; 2];
         let Plan { batch, covered, lost, refused } = self.plan(range).await?;
         for (range, reason) in lost {
             self.report_lost(range, reason);
@@ -365,19 +413,76 @@ impl<S: Sink> Runner<S> {
 
     fn send(&mut self, batch: Batch) {
         let (sink, health, clock) = (self.sink.clone(), self.with.health.clone(), self.with.clock.clone());
+        let now = Instant::now();
+        self.with.meter.spend(self.sink.cost(&batch), now, self.with.clock.now());
+        self.flow.sent(batch.bytes.len(), now);
         self.under_way.push(Box::pin(deliver(sink, batch, health, clock)));
     }
 
     fn take(&mut self, outcome: Outcome) -> Result<(), JournalError> {
-        let Outcome { batch, refused } = outcome;
-        match refused {
-            None => self.confirm(batch.range, batch.range.len()),
-            Some(reason) => {
+        let Outcome { batch, end } = outcome;
+        self.flow.done(batch.bytes.len(), matches!(end, End::Arrived), Instant::now());
+        match end {
+            End::Arrived => {
+                self.has_arrived = true;
+                self.acquit(batch.range);
+                self.confirm(batch.range, batch.range.len())
+            }
+            End::Away => {
+                self.send_back(batch.range);
+                Ok(())
+            }
+            End::Disliked(reason) => self.suspect(&batch, &reason),
+            End::Refused(reason) => {
                 let range = batch.range;
                 self.set_aside(range, Some(&batch), &reason);
                 self.confirm(range, 0)
             }
         }
+    }
+
+    /// The hole is found again once there is a connection; what goes first is decided then.
+    ///
+    /// Where connection after connection ends and nothing has arrived, one of those under way may be why, without the far
+    /// side's word for it: each goes alone then, and the one that it happens to again goes last, for ever if need be.
+    fn send_back(&mut self, range: SeqRange) {
+        self.claimed.remove(range);
+        self.with.health.state.set(SinkState::Retrying);
+        if !self.has_arrived && self.barren >= BARREN_MAX {
+            if self.suspects.missing(range).is_empty() {
+                self.shunned.insert(range);
+                self.suspects.remove(range);
+            } else {
+                self.suspects.insert(range);
+            }
+        }
+        if self.under_way.is_empty() {
+            self.barren = if self.has_arrived { 0 } else { self.barren + 1 };
+            self.has_arrived = false;
+        }
+    }
+
+    /// One of those under way made the far side close the connection: each goes alone from now on, and is known to be the
+    /// one when that happens to it again.
+    fn suspect(&mut self, batch: &Batch, reason: &str) -> Result<(), JournalError> {
+        self.claimed.remove(batch.range);
+        let is_known = self.suspects.missing(batch.range).is_empty();
+        self.suspects.insert(batch.range);
+        self.refusals += u32::from(is_known);
+        if !is_known || self.refusals < deliver::REFUSALS_MAX {
+            self.with.health.state.set(SinkState::Retrying);
+            self.with.health.last_error.set(Some(reason.to_owned()));
+            return Ok(());
+        }
+        self.claimed.insert(batch.range);
+        self.set_aside(batch.range, Some(batch), reason);
+        self.acquit(batch.range);
+        self.confirm(batch.range, 0)
+    }
+
+    fn acquit(&mut self, range: SeqRange) {
+        self.suspects.remove(range);
+        self.refusals = 0;
     }
 
     /// The only place where a cursor moves.
@@ -409,7 +514,11 @@ impl<S: Sink> Runner<S> {
 
     async fn tend(&mut self, is_end: bool) {
         match self.sink.tend(is_end).await {
-            Ok(()) if self.under_way.is_empty() => self.with.health.state.set(SinkState::Ok),
+            Ok(()) if self.under_way.is_empty() => {
+                let is_spent =
+                    matches!(self.with.meter.may_send(Instant::now(), self.with.clock.now()), Err(Wait::Month(_)));
+                self.with.health.state.set(if is_spent { SinkState::Spent } else { SinkState::Ok });
+            }
             Ok(()) => {}
             Err(error) => {
                 self.with.health.last_error.set(Some(error.to_string()));

@@ -5,14 +5,30 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use journal::{JournalError, Reader};
-use model::{Clock as Trust, GapReason, Numbered, Seq, SeqRange};
+use model::{Clock as Trust, GapReason, Numbered, RangeSet, Seq, SeqRange};
 
 use super::Runner;
 use crate::clock::Clock;
-use crate::sinks::{Batch, BatchLimits, DeliverError, Sink};
+use crate::sinks::{Batch, BatchLimits, Sink};
 
 /// Records read from the journal at once.
 const READ_RECORDS_MAX: usize = 4096;
+
+/// Batches behind which a sink goes to the newest first.
+const BEHIND_BATCHES: u64 = 4;
+/// How many the newest few are: a message that the slowest line carries in two seconds.
+const NEWEST_RECORDS: u64 = 100;
+/// Islands of confirmed records in a cursor beyond which no new one is begun.
+const LANES_MAX: usize = 64;
+
+/// What of the journal a batch is cut from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// What comes in now.
+    Live,
+    /// What an outage has left.
+    Backlog,
+}
 
 /// The first record that is waiting.
 #[derive(Debug, Clone, Copy)]
@@ -50,7 +66,10 @@ pub struct Plan {
 }
 
 impl<S: Sink> Runner<S> {
-    /// Looks for the first hole and when it is due.
+    /// Looks for what to send next and when it is due.
+    ///
+    /// Two lanes where the sink wants the newest first: what lies at or behind `live_from` is live and goes when it is
+    /// due; what lies before is the backlog and goes whenever nothing live is due. Else all is live.
     pub(super) async fn look(&mut self) -> Result<Next, JournalError> {
         let head = *self.with.head.borrow_and_update();
         if !self.with.reader.is_attached() {
@@ -59,22 +78,81 @@ impl<S: Sink> Runner<S> {
         }
         let tail = self.with.reader.tail();
         self.skip_dropped(SeqRange::new(self.cursor.low_water(), tail));
-        let holes = self.claimed.missing(SeqRange::new(tail, head));
-        let Some(hole) = holes.first().copied() else {
+        let mut holes = self.holes(SeqRange::new(tail, head));
+        if holes.is_empty() {
             self.with.health.oldest_waiting_at.store(0, Ordering::Relaxed);
             self.with.health.is_held.store(false, Ordering::Relaxed);
             return Ok(Next::Nothing);
+        }
+        self.turn_to_live(&holes, head);
+        let from = holes.partition_point(|hole| hole.next <= self.live_from);
+        let mut live = holes.split_off(from);
+        let mut backlog = holes.first().copied();
+        if let Some(first) = live.first_mut().filter(|first| first.first < self.live_from) {
+            backlog = backlog.or(Some(SeqRange::new(first.first, self.live_from)));
+            first.first = self.live_from;
+        }
+        let old = match backlog {
+            Some(hole) => self.due(Lane::Backlog, hole, true, true).await?,
+            None => Next::Nothing,
         };
+        let Some(hole) = live.first().copied() else { return Ok(old) };
+        let is_due = self.is_newest_due || live.len() > 1;
+        match self.due(Lane::Live, hole, is_due, backlog.is_none()).await? {
+            Next::Due(hole) => {
+                self.is_newest_due = false;
+                Ok(Next::Due(hole))
+            }
+            next if backlog.is_none() => Ok(next),
+            _ => Ok(old),
+        }
+    }
+
+    /// What is neither confirmed nor under way; what is shunned only where that is all.
+    fn holes(&mut self, within: SeqRange) -> Vec<SeqRange> {
+        let all = self.claimed.missing(within);
+        if self.shunned.is_empty() {
+            return all;
+        }
+        let holes: Vec<_> = all.iter().flat_map(|hole| self.shunned.missing(*hole)).collect();
+        if holes.is_empty() && self.under_way.is_empty() {
+            // Each once more, alone.
+            for range in self.shunned.ranges() {
+                self.suspects.insert(*range);
+            }
+            self.shunned = RangeSet::new();
+            return all;
+        }
+        holes
+    }
+
+    /// Where there is much to catch up with, the newest few go first, and what follows them is live.
+    fn turn_to_live(&mut self, holes: &[SeqRange], head: Seq) {
+        if !self.sink.is_live_first() || self.cursor.confirmed().ranges().len() > LANES_MAX {
+            return;
+        }
+        let full = u64::try_from(self.sink.limits().records_max).unwrap_or(u64::MAX);
+        let is_behind = |first: Seq| head.0.saturating_sub(first.0) > full.saturating_mul(BEHIND_BATCHES);
+        let first = holes.iter().find(|hole| hole.next > self.live_from).map(|hole| hole.first.max(self.live_from));
+        if first.is_some_and(is_behind) {
+            self.live_from = Seq(head.0 - full.min(NEWEST_RECORDS));
+            self.is_newest_due = true;
+        }
+    }
+
+    /// When the batch that begins with `hole` goes.
+    async fn due(&mut self, lane: Lane, hole: SeqRange, is_due: bool, is_oldest: bool) -> Result<Next, JournalError> {
         let limits = self.sink.limits();
-        let is_flushing = self.ending.is_some() && self.with.flushes_at_end;
-        if is_flushing || holes.len() > 1 {
+        if self.ending.is_some() && self.with.flushes_at_end {
             return Ok(Next::Due(hole));
         }
-        let waiting = self.first_waiting(hole, limits).await?;
+        let waiting = self.first_waiting(lane, hole, limits, is_oldest).await?;
         let now_ms = self.with.clock.mono_ms();
         let is_held = now_ms < waiting.held_until_ms;
-        self.with.health.is_held.store(is_held, Ordering::Relaxed);
-        let is_full = hole.len() >= u64::try_from(limits.records_max).unwrap_or(u64::MAX);
+        if is_oldest {
+            self.with.health.is_held.store(is_held, Ordering::Relaxed);
+        }
+        let is_full = is_due || hole.len() >= u64::try_from(limits.records_max).unwrap_or(u64::MAX);
         if !is_held && (is_full || now_ms >= waiting.due_ms) {
             return Ok(Next::Due(hole));
         }
@@ -95,9 +173,15 @@ impl<S: Sink> Runner<S> {
     /// When the batch that begins with `hole` is due: by the age of its first record, at once if that is of another
     /// boot or can not be read. What nobody can vouch for yet is held until the clock is set, and is put right then;
     /// but not for ever.
-    async fn first_waiting(&mut self, hole: SeqRange, limits: BatchLimits) -> Result<Waiting, JournalError> {
+    async fn first_waiting(
+        &mut self,
+        lane: Lane,
+        hole: SeqRange,
+        limits: BatchLimits,
+        is_oldest: bool,
+    ) -> Result<Waiting, JournalError> {
         let has_anchor = self.with.clock.has_anchor();
-        if let Some(waiting) = self.waiting
+        if let Some(waiting) = self.waiting[lane as usize]
             && (waiting.first, waiting.knew_anchor) == (hole.first, has_anchor)
         {
             return Ok(waiting);
@@ -107,7 +191,9 @@ impl<S: Sink> Runner<S> {
         let mut waiting = Waiting { first: hole.first, due_ms: 0, held_until_ms: 0, knew_anchor: has_anchor };
         if let Some(first) = chunk.records.first() {
             let stamp = first.record.stamp();
-            self.with.health.oldest_waiting_at.store(stamp.time.as_millis(), Ordering::Relaxed);
+            if is_oldest {
+                self.with.health.oldest_waiting_at.store(stamp.time.as_millis(), Ordering::Relaxed);
+            }
             let after =
                 |wait: Duration| stamp.mono_ms.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
             if first.boot == self.with.clock.boot() {
@@ -117,7 +203,7 @@ impl<S: Sink> Runner<S> {
                 }
             }
         }
-        self.waiting = Some(waiting);
+        self.waiting[lane as usize] = Some(waiting);
         Ok(waiting)
     }
 
@@ -178,8 +264,9 @@ fn plan<S: Sink>(
             }
             // Halves, not a guess at the right number: records differ, and this ends.
             Ok(_too_large) => take = take.div_ceil(2),
-            Err(DeliverError::Reject { reason } | DeliverError::Retry { reason, .. }) => {
-                return Ok(Plan { batch: None, covered, lost: lost_here(&lost), refused: Some(reason) });
+            Err(error) => {
+                let refused = Some(error.to_string());
+                return Ok(Plan { batch: None, covered, lost: lost_here(&lost), refused });
             }
         }
     }

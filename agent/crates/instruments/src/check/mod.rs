@@ -4,6 +4,7 @@ mod nmea_xor;
 pub mod sum;
 
 use crate::frame::TornFrames;
+use crate::note::Checked;
 use crate::refusal::Refusal;
 use sum::SumCheck;
 
@@ -25,6 +26,20 @@ impl Check {
         match self {
             Check::None => TornFrames::PassUnseen,
             Check::NmeaXor | Check::Sum(_) => TornFrames::Unmasked,
+        }
+    }
+
+    /// What there is to say of a frame that was verified with this `body`; `is_frame`: it was.
+    pub(crate) fn found(self, is_frame: bool, frame: &[u8], body: Option<&[u8]>) -> Checked {
+        match (self, body) {
+            (_, None) if !is_frame => Checked::NotReached,
+            (_, None) => Checked::Failed,
+            (Check::None, Some(_)) => Checked::NoCheck,
+            // What was cut off behind the body.
+            (_, Some(body)) => {
+                let tail = memchr::memmem::rfind(frame, body).map_or(frame.len(), |at| at + body.len());
+                Checked::Passed { checksum: frame[tail..].to_vec() }
+            }
         }
     }
 

@@ -35,6 +35,16 @@ impl Shape {
         Self { unit, function: block.table.function(), data_bytes }
     }
 
+    /// An answer of this shape as it came: what was taken from it is all that it can have been.
+    pub fn frame(self, answer: &Answer) -> Vec<u8> {
+        let mut bytes = match answer {
+            Answer::Data(data) => [&[self.unit, self.function, self.data_bytes], &data[..]].concat(),
+            Answer::Exception(code) => vec![self.unit, self.function | EXCEPTION, *code],
+        };
+        bytes.extend(crc16(MODBUS, &bytes).to_le_bytes());
+        bytes
+    }
+
     fn len(self) -> usize {
         usize::from(self.data_bytes) + 5
     }
@@ -97,6 +107,6 @@ impl Ear {
 }
 
 /// A frame followed by its checksum, low byte first, has the checksum 0.
-fn is_whole(frame: &[u8]) -> bool {
+pub(super) fn is_whole(frame: &[u8]) -> bool {
     crc16(MODBUS, frame) == 0
 }

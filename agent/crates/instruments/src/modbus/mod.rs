@@ -11,17 +11,20 @@
 //! 5. The silence of 3.5 characters before a request is the bus's to keep: it knows the line.
 
 mod frame;
+mod overheard;
 mod plan;
 mod spec;
 mod value;
 
 use model::Stamp;
 
+pub use overheard::{Overheard, OverheardKind, overheard};
 pub use spec::{Format, GoodRegister, ModbusSpec, Order, RegisterSpec, Table};
 
 use crate::field::{Field, FieldSpec, Wanted};
 use crate::late::Owed;
 use crate::limits::{RETRIES_MAX, TIMEOUT_MS_MAX};
+use crate::note::{Checked, End, Ignored, Part, Said, hex};
 use crate::output::{Output, Row, SampleValue};
 use crate::protocol::{Protocol, Step, Turn};
 use crate::refusal::Refusal;
@@ -48,6 +51,7 @@ pub struct Modbus {
     first_byte: Option<Stamp>,
     /// Whether anything was answered in this turn, and whether all of that was refused.
     heard: Option<Turn>,
+    is_watched: bool,
 }
 
 /// What gates a field: the item that is its status, what that must say, and whether it said so in this turn.
@@ -119,7 +123,16 @@ impl Modbus {
             owed: Owed::new(spec.timeout_ms),
             first_byte: None,
             heard: None,
+            is_watched: false,
         })
+    }
+}
+
+impl Modbus {
+    /// The same, making notes or not.
+    pub(crate) fn watched(mut self, is_watched: bool) -> Self {
+        self.is_watched = is_watched;
+        self
     }
 }
 
@@ -209,7 +222,7 @@ impl Protocol for Modbus {
             self.ear.push(*byte);
             match self.state {
                 State::Asked { block, .. } | State::Sending { block, .. } => self.listen(block, at, out),
-                _ => self.hear_late(),
+                _ => self.hear_late(at, out),
             }
         }
     }
@@ -251,7 +264,7 @@ impl Modbus {
             }
             return;
         }
-        self.hear_late();
+        self.hear_late(at, out);
         if let State::Asked { until_mono_ms, last_mono_ms, .. } = &mut self.state {
             let byte_gap_until = at.mono_ms.saturating_add(BYTE_GAP_MS_MAX).min(*last_mono_ms);
             *until_mono_ms = byte_gap_until.max(*until_mono_ms);
@@ -259,10 +272,16 @@ impl Modbus {
     }
 
     /// An answer to a request that was given up is one less that is owed, and nothing else.
-    fn hear_late(&mut self) {
-        let late = self.owed.questions().find(|owed| self.ear.hears(owed.shape).is_some());
-        if let Some(question) = late {
+    fn hear_late(&mut self, at: Stamp, out: &mut Output) {
+        let mut owed = self.owed.questions();
+        let late = owed.find_map(|owed| Some((owed, self.ear.hears(owed.shape)?)));
+        drop(owed);
+        if let Some((question, answer)) = late {
             self.owed.answered(question);
+            if self.is_watched {
+                let frame = question.shape.frame(&answer);
+                out.note(at, &frame, found(&frame), End::Ignored(Ignored::Late));
+            }
         }
     }
 
@@ -270,15 +289,43 @@ impl Modbus {
         self.heard = Some(Turn::Answered);
         self.state = State::Next { block: block + 1 };
         self.read_gates(block, data);
+        let first = out.samples.len();
         let mut row = Row::begin(at, &mut out.samples);
-        match self.read(&self.blocks[block], data, &mut row) {
+        let read = self.read(&self.blocks[block], data, &mut row);
+        match &read {
             Ok(()) if row.is_empty() => out.counts.ignored += 1,
             Ok(()) => {}
-            Err(why) => {
-                row.abandon();
-                out.refuse(at, why, data, data.len());
-            }
+            Err(_) => row.abandon(),
         }
+        if self.is_watched {
+            let end = match &read {
+                Err(why) => End::Refused(why.clone()),
+                Ok(()) if out.samples.len() == first => End::Ignored(Ignored::NothingWanted),
+                Ok(()) => End::Taken { samples: out.samples[first..].to_vec(), said: self.said(block, data) },
+            };
+            let frame = self.question(block).shape.frame(&Answer::Data(data.to_vec()));
+            out.note(at, &frame, found(&frame), end);
+        }
+        if let Err(why) = read {
+            out.refuse(at, why, data, data.len());
+        }
+    }
+
+    /// The registers of each value and of each status, as they stood in the block.
+    fn said(&self, block: usize, data: &[u8]) -> Vec<Said> {
+        let block = &self.blocks[block];
+        let part = |item: usize| match item.checked_sub(self.fields.len()) {
+            None => Some(Part::Value(item)),
+            Some(_) => {
+                let is_of = |gate: &Option<Gate>| gate.as_ref().is_some_and(|gate| gate.item == item);
+                self.gates.iter().position(is_of).map(Part::Status)
+            }
+        };
+        let said = |item: &usize| {
+            let bytes = cut(block, &self.items[*item], data)?;
+            Some(Said { part: part(*item)?, text: hex(&bytes) })
+        };
+        block.items.iter().filter_map(said).collect()
     }
 
     fn read_gates(&mut self, block: usize, data: &[u8]) {
@@ -310,16 +357,27 @@ impl Modbus {
             2 | 3 if is_alone => plan::split(&self.blocks[block], &self.items),
             _ => Vec::new(),
         };
+        let refused = Refusal::Exception { code };
+        if self.is_watched {
+            let end = if parts.len() > 1 { End::Ignored(Ignored::Split) } else { End::Refused(refused.clone()) };
+            let frame = self.question(block).shape.frame(&Answer::Exception(code));
+            out.note(at, &frame, found(&frame), end);
+        }
         if parts.len() > 1 {
             self.blocks.splice(block..=block, parts);
             out.counts.ignored += 1;
             self.state = State::Next { block };
         } else {
             let function = self.blocks[block].table.function() | 0x80;
-            out.refuse(at, Refusal::Exception { code }, &[self.unit, function, code], 3);
+            out.refuse(at, refused, &[self.unit, function, code], 3);
             self.state = State::Next { block: block + 1 };
         }
     }
+}
+
+/// An answer is taken by its checksum.
+fn found(frame: &[u8]) -> Checked {
+    Checked::Passed { checksum: frame[frame.len() - 2..].to_vec() }
 }
 
 /// The bytes of an item in a block's data; a single bit as a byte of 0 or 1.

@@ -17,6 +17,7 @@ pub use spec::{AnswerSpec, PollSpec, StepSpec};
 
 use crate::frame::{Framed, Framer};
 use crate::late::Owed;
+use crate::note::{End, Ignored};
 use crate::output::Output;
 use crate::protocol::{Protocol, Step, Turn};
 use crate::refusal::Refusal;
@@ -190,7 +191,7 @@ impl Talk {
 
     fn take(&mut self, framed: Framed<'_>, out: &mut Output) {
         if self.restarts.is_match(framed.bytes) {
-            ignore(out);
+            self.reader.pass_over(&framed, Ignored::Restart, out);
             self.must_init = !self.init.is_empty();
             if self.state != State::Listening {
                 self.state = State::Over(Turn::Answered);
@@ -202,7 +203,7 @@ impl Talk {
             _ if self.steps.is_empty() => {
                 self.reader.take(framed, out);
             }
-            _ => ignore(out),
+            _ => self.reader.pass_over(&framed, Ignored::NotAsked, out),
         }
     }
 
@@ -211,6 +212,7 @@ impl Talk {
         let Some(exchange) = self.exchange(question) else { return };
         if exchange.fail.as_ref().is_some_and(|fail| fail.is_match(framed.bytes)) {
             out.counts.frames += 1;
+            self.reader.tell(&framed, End::Refused(Refusal::Denied), out);
             out.refuse(framed.at, Refusal::Denied, framed.bytes, framed.len);
             self.owed.answered(question);
             self.state = State::Over(Turn::Refused);
@@ -234,7 +236,7 @@ impl Talk {
             self.reader.take(framed, out);
             says_nothing = out.counts.ignored > ignored;
         } else {
-            ignore(out);
+            self.reader.pass_over(&framed, if is_answer { Ignored::Answer } else { Ignored::SetUp }, out);
         }
         let waits_on = says_nothing && takes_any;
         if is_answer && !waits_on {
@@ -242,9 +244,4 @@ impl Talk {
             self.state = State::Answered { question };
         }
     }
-}
-
-fn ignore(out: &mut Output) {
-    out.counts.frames += 1;
-    out.counts.ignored += 1;
 }

@@ -23,6 +23,7 @@ use crate::field::{Field, FieldSpec, Wanted};
 use crate::late::Owed;
 use crate::limits::{RETRIES_MAX, TIMEOUT_MS_MAX};
 use crate::modbus::in_range;
+use crate::note::{Checked, End, Ignored, Part, Said};
 use crate::output::{Output, Row};
 use crate::protocol::{Protocol, Step, Turn};
 use crate::refusal::Refusal;
@@ -55,6 +56,7 @@ pub struct Sdi12 {
     at: Option<Stamp>,
     promised: usize,
     owed: Owed<Question>,
+    is_watched: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,7 +125,36 @@ impl Sdi12 {
             at: None,
             promised: 0,
             owed: Owed::new(spec.timeout_ms),
+            is_watched: false,
         })
+    }
+}
+
+impl Sdi12 {
+    /// The same, making notes or not.
+    pub(crate) fn watched(mut self, is_watched: bool) -> Self {
+        self.is_watched = is_watched;
+        self
+    }
+
+    /// A line that is neither data nor error.
+    fn pass_over(&self, at: Stamp, line: &[u8], why: Ignored, out: &mut Output) {
+        out.counts.frames += 1;
+        out.counts.ignored += 1;
+        self.note(at, line, End::Ignored(why), out);
+    }
+
+    fn note(&self, at: Stamp, line: &[u8], end: End, out: &mut Output) {
+        if self.is_watched {
+            let checked = match &end {
+                End::Refused(Refusal::Checksum { .. } | Refusal::NoChecksum) => Checked::Failed,
+                End::Taken { .. } if self.command.has_crc => {
+                    Checked::Passed { checksum: line[line.len().saturating_sub(3)..].to_vec() }
+                }
+                _ => Checked::NoCheck,
+            };
+            out.note(at, line, checked, end);
+        }
     }
 }
 
@@ -250,24 +281,29 @@ impl Sdi12 {
             State::Measuring { .. } | State::Promised { .. }
                 if line == [self.address] && self.command.kind == Kind::Measure =>
             {
+                self.pass_over(first, &line, Ignored::Part, out);
                 self.state = State::Due { question: Question::Data(0), tries: 0 };
             }
-            _ => {}
+            _ => self.pass_over(first, &line, Ignored::NoAnswer, out),
         }
     }
 
     fn take(&mut self, question: Question, line: &[u8], at: Stamp, out: &mut Output) {
         if question == Question::Start && self.command.kind != Kind::Continuous {
-            let Some(promise) = answer::promise(&line[1..]) else { return };
+            let Some(promise) = answer::promise(&line[1..]) else {
+                self.pass_over(at, line, Ignored::NoAnswer, out);
+                return;
+            };
             self.owed.answered(question);
-            out.counts.frames += 1;
             self.promised = promise.values;
             if promise.values == 0 {
+                out.counts.frames += 1;
+                self.note(at, line, End::Refused(Refusal::Denied), out);
                 out.refuse(at, Refusal::Denied, line, line.len());
                 self.state = State::Over(Turn::Refused);
                 return;
             }
-            out.counts.ignored += 1;
+            self.pass_over(at, line, Ignored::Part, out);
             self.state = State::Promised { seconds: promise.seconds };
             return;
         }
@@ -275,7 +311,7 @@ impl Sdi12 {
         match body {
             Ok(body) => match answer::values(&body[1..]) {
                 // No answer to this: to a command that was given up.
-                None => {}
+                None => self.pass_over(at, line, Ignored::NoAnswer, out),
                 Some(values) => {
                     let values: Vec<Vec<u8>> = values.into_iter().map(<[u8]>::to_vec).collect();
                     self.take_values(question, values, line, at, out);
@@ -284,6 +320,7 @@ impl Sdi12 {
             // §4.4.12.3: the recorder may ask for the data again; the time-out does.
             Err(why) => {
                 out.counts.frames += 1;
+                self.note(at, line, End::Refused(why.clone()), out);
                 out.refuse(at, why, line, line.len());
             }
         }
@@ -305,20 +342,41 @@ impl Sdi12 {
         }
         if self.values.len() < self.promised && number + 1 < DATA_COMMANDS {
             out.counts.ignored += 1;
+            self.note(at, line, End::Ignored(Ignored::Part), out);
             self.state = State::Due { question: Question::Data(number + 1), tries: 0 };
             return;
         }
         self.state = State::Over(Turn::Answered);
+        let first = out.samples.len();
         let mut row = Row::begin(self.at.unwrap_or(at), &mut out.samples);
         match read(&self.fields, &self.values, self.promised, &mut row) {
-            Ok(()) if row.is_empty() => out.counts.ignored += 1,
+            Ok(()) if row.is_empty() => {
+                out.counts.ignored += 1;
+                self.note(at, line, End::Ignored(Ignored::NothingWanted), out);
+            }
+            Ok(()) if self.is_watched => {
+                let end = End::Taken { samples: out.samples[first..].to_vec(), said: self.said() };
+                self.note(at, line, end, out);
+            }
             Ok(()) => {}
             Err(why) => {
                 row.abandon();
                 self.state = State::Over(Turn::Refused);
+                self.note(at, line, End::Refused(why.clone()), out);
                 out.refuse(at, why, line, line.len());
             }
         }
+    }
+}
+
+impl Sdi12 {
+    /// Each value as it stood in the answers.
+    fn said(&self) -> Vec<Said> {
+        let said = |(field, (place, _)): (usize, &(usize, Field))| {
+            let text = String::from_utf8_lossy(self.values.get(*place)?).into_owned();
+            Some(Said { part: Part::Value(field), text })
+        };
+        self.fields.iter().enumerate().filter_map(said).collect()
     }
 }
 
