@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::acquire::Bus;
+use crate::acquire::{Bus, myself};
 use crate::clock::Clock;
 use crate::config::{Config, MqttConfig, MqttProfile, SinkConfig, SinkKind, SpendingConfig};
 use crate::control::server::{self, Answers};
@@ -87,6 +87,12 @@ impl Agent {
         parts.say_boot();
         let mut buses = Tasks::new();
         buses.spawn("clock".to_owned(), record::watch_clock(clock.clone(), inbox.clone(), buses.stop_token()));
+        if !config.device.health_every.is_zero() {
+            let (reader, doors) = (reader.clone(), (inbox.clone(), clock.clone()));
+            let journal = move || (reader.stat().bytes, reader.head().0);
+            let task = myself::run(config.device.health_every, health.clone(), journal, doors, buses.stop_token());
+            buses.spawn("myself".to_owned(), task);
+        }
         for bus in &config.buses {
             let task = Bus::new(bus.clone(), &health.instruments, inbox.clone(), clock.clone());
             buses.spawn(format!("bus:{}", bus.id), task.run(buses.stop_token()));

@@ -53,6 +53,7 @@ pub struct Wire {
 /// Bytes taken at a time: what a slow line carries in some 60 ms.
 const CHUNK: usize = 512;
 const LOOK: Duration = Duration::from_millis(2);
+const LATE: Duration = Duration::from_millis(50);
 
 impl Wire {
     /// A line to the broker on port `broker` of this machine.
@@ -169,7 +170,9 @@ impl State {
                 None => now(),
                 Some(pace) => {
                     let micros = u64::try_from(length).expect("small") * 1_000_000 / pace.bytes_per_second;
-                    free_at = free_at.max(now()) + Duration::from_micros(micros);
+                    // Who wakes up late has not lost the line's time.
+                    let idle_since = now().checked_sub(LATE).unwrap_or_else(now);
+                    free_at = free_at.max(idle_since) + Duration::from_micros(micros);
                     free_at + pace.delay
                 }
             };

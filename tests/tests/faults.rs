@@ -270,3 +270,19 @@ fn a_wrong_profile_is_said_in_those_words_with_the_rate_and_the_last_frame() {
     assert!(screen.contains("none of them decodes: a wrong profile"), "{screen}");
     assert!(screen.contains("2 frames refused in the last minute, the last: 24534444"), "{screen}");
 }
+
+#[test]
+fn the_agent_says_how_it_is_as_readings_like_any_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = agent::preamble(dir.path(), "200ms").replace("[device]", "[device]\nhealth_every = \"1s\"")
+        + &agent::file_sink("usb", &dir.path().join("lake"), "ndjson");
+    let agent = Agent::started(dir.path(), &config);
+    let own = || -> Vec<Row> { agent.tail(1_000).into_iter().filter(|row| row.instrument == "tidegate").collect() };
+    agent.wait_until("its own readings", LIMIT, |_| own().iter().any(|row| row.quantity == "lag"));
+    let value = |quantity: &str| own().iter().find(|row| row.quantity == quantity).and_then(|row| row.value);
+    assert!(
+        value("memory").is_some_and(|bytes| bytes > 1e6) && value("journal_bytes").is_some_and(|bytes| bytes > 1e3)
+    );
+    let lag = own().into_iter().find(|row| row.quantity == "lag").expect("looked at");
+    assert_eq!(lag.whole["tags"]["of"], "usb", "{}", lag.whole);
+}

@@ -11,6 +11,7 @@ mod derive;
 mod emit;
 mod judge;
 mod line;
+pub mod myself;
 mod port;
 #[cfg(test)]
 mod qartod_tests;

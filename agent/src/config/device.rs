@@ -1,11 +1,15 @@
 //! `[device]` and `[local]`: who this is, and how it is asked on the spot.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use model::{DeviceId, NameError, SiteId, Tags};
 
 use super::section::{Misfit, Section};
-use super::value::{self, parsed, text};
+use super::value::{self, duration, parsed, text};
+
+/// Some eighty readings an hour.
+const HEALTH_EVERY_DEFAULT: Duration = Duration::from_secs(15 * 60);
 
 /// `[device]`
 #[derive(Debug, Clone)]
@@ -16,6 +20,8 @@ pub struct DeviceConfig {
     pub site: SiteId,
     /// Copied into every envelope.
     pub tags: Tags,
+    /// How often the agent's own health is taken as readings; zero: never.
+    pub health_every: Duration,
 }
 
 impl DeviceConfig {
@@ -75,7 +81,8 @@ pub struct LocalConfig {
 pub(super) fn read(root: &Section<'_>) -> DeviceConfig {
     let stand_in = || DeviceId::try_new("unknown").expect("a valid name");
     let Some(section) = root.section("device") else {
-        return DeviceConfig { id: hostname(root).unwrap_or_else(stand_in), site: default_site(), tags: Tags::new() };
+        let id = hostname(root).unwrap_or_else(stand_in);
+        return DeviceConfig { id, site: default_site(), tags: Tags::new(), health_every: HEALTH_EVERY_DEFAULT };
     };
     let id = match section.get("id", parsed(DeviceId::try_new)) {
         Some(id) => id,
@@ -84,8 +91,10 @@ pub(super) fn read(root: &Section<'_>) -> DeviceConfig {
     };
     let site = section.get("site", parsed(SiteId::try_new)).unwrap_or_else(default_site);
     let tags = section.get("tags", value::texts).unwrap_or_default();
+    let every = Duration::ZERO..=Duration::from_secs(86_400);
+    let health_every = section.get("health_every", duration(every)).unwrap_or(HEALTH_EVERY_DEFAULT);
     section.finish();
-    DeviceConfig { id, site, tags }
+    DeviceConfig { id, site, tags, health_every }
 }
 
 fn default_site() -> SiteId {

@@ -38,6 +38,9 @@ impl InstrumentConfig {
     }
 }
 
+/// The agent's own readings have this name among the instruments.
+pub const AGENT_INSTRUMENT: &str = "tidegate";
+
 /// Most instruments of one device; each has a decoder and its counters in memory.
 const INSTRUMENTS_MAX: usize = 1024;
 
@@ -51,6 +54,9 @@ pub(super) fn read_all(root: &Section<'_>, buses: &[String]) -> Vec<InstrumentCo
 
 fn read(name: &str, section: &Section<'_>, buses: &[String]) -> Option<InstrumentConfig> {
     let id = InstrumentId::try_new(name).map_err(|error| section.refuse("", Misfit::new(error.to_string()))).ok();
+    if name == AGENT_INSTRUMENT {
+        section.refuse("", Misfit::new("the agent itself has this name among the instruments").help("take another"));
+    }
     let bus = section.require("bus", |node| known_bus(node, buses));
     section.get("profile", text); // Laid under this section by `profile`.
     let tags = section.get("tags", value::texts).unwrap_or_default();

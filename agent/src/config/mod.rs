@@ -31,7 +31,7 @@ pub use bus::BusConfig;
 pub use clock::ClockConfig;
 pub use derive::{DeriveConfig, InputConfig};
 pub use device::{DeviceConfig, LocalConfig};
-pub use instrument::InstrumentConfig;
+pub use instrument::{AGENT_INSTRUMENT, InstrumentConfig};
 pub use journal::{JournalConfig, SinkBytes};
 pub use layers::{Layers, load};
 pub use port::{PortName, UsbName};

@@ -16,6 +16,7 @@ use crate::disk;
 use crate::error::JournalError;
 use crate::generation::{Fault, Generation, Purpose, Survey};
 use crate::holes::Holes;
+use crate::probe::Look;
 use crate::thin;
 use crate::vet::{Verdict, Vetting};
 
@@ -150,25 +151,39 @@ impl Shelf {
     }
 
     /// Finds `seq`, and opens its generation if need be.
+    ///
+    /// Where another process looks at it first, that is not waited for under the lock: a file that hangs holds up who
+    /// reads it, not the writer.
     pub(crate) fn place_of(&self, seq: Seq) -> Result<Place, JournalError> {
-        let mut rack = self.rack();
-        if seq >= rack.active.first() {
-            let range = SeqRange::new(rack.active.first(), Seq(u64::MAX));
-            return Ok(Place::Generation(Arc::clone(&rack.active), range, GapReason::Corrupt));
-        }
-        let Some((&first, sealed)) = rack.sealed.range(..=seq).next_back() else {
-            return Ok(Place::Removed(rack.tail()));
-        };
-        let range = SeqRange::new(first, sealed.next);
-        if seq >= sealed.next {
-            // A hole where a generation was taken out; the next one that is kept starts behind it.
-            let after = rack.sealed.range(seq..).next().map_or(rack.active.first(), |(&first, _)| first);
-            return Ok(Place::Broken(SeqRange::new(range.next, after)));
-        }
-        let missing = if sealed.is_thinned { GapReason::Thinned } else { GapReason::Corrupt };
-        match rack.open(&self.path, first)? {
-            Some(generation) => Ok(Place::Generation(generation, range, missing)),
-            None => Ok(Place::Broken(range)),
+        let mut looked: Option<(Seq, Option<Look>)> = None;
+        loop {
+            let mut rack = self.rack();
+            if seq >= rack.active.first() {
+                let range = SeqRange::new(rack.active.first(), Seq(u64::MAX));
+                return Ok(Place::Generation(Arc::clone(&rack.active), range, GapReason::Corrupt));
+            }
+            let Some((&first, sealed)) = rack.sealed.range(..=seq).next_back() else {
+                return Ok(Place::Removed(rack.tail()));
+            };
+            let range = SeqRange::new(first, sealed.next);
+            if seq >= sealed.next {
+                // A hole where a generation was taken out; the next one that is kept starts behind it.
+                let after = rack.sealed.range(seq..).next().map_or(rack.active.first(), |(&first, _)| first);
+                return Ok(Place::Broken(SeqRange::new(range.next, after)));
+            }
+            let missing = if sealed.is_thinned { GapReason::Thinned } else { GapReason::Corrupt };
+            // What was looked at may have been removed or replaced meanwhile.
+            let look = looked.take().filter(|(of, _)| *of == first);
+            if look.is_none() && sealed.is_to_be_vetted() {
+                let vetting = rack.vetting.clone();
+                drop(rack);
+                looked = Some((first, vetting.look(&self.path, first)?));
+                continue;
+            }
+            return match rack.open_looked(&self.path, first, look.and_then(|(_, look)| look))? {
+                Some(generation) => Ok(Place::Generation(generation, range, missing)),
+                None => Ok(Place::Broken(range)),
+            };
         }
     }
 }
@@ -186,6 +201,10 @@ impl Sealed {
             handle: Weak::new(),
         }
     }
+
+    fn is_to_be_vetted(&self) -> bool {
+        !self.is_vetted && !self.is_broken && self.handle.strong_count() == 0
+    }
 }
 
 impl Rack {
@@ -199,14 +218,17 @@ impl Rack {
         self.sealed.values().map(|sealed| sealed.bytes).sum::<u64>() + self.active_bytes
     }
 
-    /// Has a sealed generation looked at by a process of its own, once. What it takes is held up by that: a tenth of
-    /// a second, ten at most; then the generation is given up.
-    fn vet(&mut self, path: &Path, first: Seq) -> Result<(), JournalError> {
+    /// Has a sealed generation looked at by a process of its own, once, unless that was just done.
+    fn vet(&mut self, path: &Path, first: Seq, look: Option<Look>) -> Result<(), JournalError> {
         let sealed = self.sealed.get_mut(&first).expect("asked for a listed one, under the lock");
-        if sealed.is_vetted || sealed.is_broken || sealed.handle.strong_count() > 0 {
+        if !sealed.is_to_be_vetted() {
             return Ok(());
         }
-        let verdict = self.vetting.vet(path, first, sealed.next)?;
+        let look = match look {
+            Some(look) => Some(look),
+            None => self.vetting.look(path, first)?,
+        };
+        let verdict = self.vetting.judge(path, first, sealed.next, look)?;
         sealed.is_vetted = true;
         let range = SeqRange::new(first, sealed.next);
         match verdict {
@@ -225,7 +247,17 @@ impl Rack {
 
     /// Opens a sealed generation; `None` if it is damaged, which is noted.
     pub(crate) fn open(&mut self, path: &Path, first: Seq) -> Result<Option<Arc<Generation>>, JournalError> {
-        self.vet(path, first)?;
+        self.open_looked(path, first, None)
+    }
+
+    /// The same, where somebody may have just looked at it.
+    fn open_looked(
+        &mut self,
+        path: &Path,
+        first: Seq,
+        look: Option<Look>,
+    ) -> Result<Option<Arc<Generation>>, JournalError> {
+        self.vet(path, first, look)?;
         let sealed = self.sealed.get_mut(&first).expect("asked for a listed one, under the lock");
         if sealed.is_broken {
             return Ok(None);

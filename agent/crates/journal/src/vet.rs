@@ -102,11 +102,27 @@ impl Vetting {
         Generation::make(&dir, first).map(Some).map_err(Fault::into_error)
     }
 
+    /// Has the generation at `first` looked at; nothing is changed by that. `None` where nobody looks.
+    pub(crate) fn look(&self, path: &Path, first: Seq) -> Result<Option<Look>, JournalError> {
+        self.probe.as_ref().map(|probe| probe.look(&dir_of(path, first), first, None)).transpose()
+    }
+
     /// Has the generation at `first`, which is to end at `until` or behind it, looked at, and salvaged if it is damaged.
     pub(crate) fn vet(&self, path: &Path, first: Seq, until: Seq) -> Result<Verdict, JournalError> {
-        let Some(probe) = &self.probe else { return Ok(Verdict::Sound(None)) };
+        let look = self.look(path, first)?;
+        self.judge(path, first, until, look)
+    }
+
+    /// What follows from a look: what is damaged is salvaged.
+    pub(crate) fn judge(
+        &self,
+        path: &Path,
+        first: Seq,
+        until: Seq,
+        look: Option<Look>,
+    ) -> Result<Verdict, JournalError> {
+        let (Some(probe), Some(look)) = (&self.probe, look) else { return Ok(Verdict::Sound(None)) };
         let dir = dir_of(path, first);
-        let look = probe.look(&dir, first, None)?;
         match &look {
             Look::NotStarted(error) => {
                 tracing::warn!(%error, "no process to look into a generation first, it is opened without");
