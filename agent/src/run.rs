@@ -229,7 +229,7 @@ impl Parts<'_> {
             }
             SinkKind::Mqtt(mqtt) => {
                 let presence = self.presence(sink, mqtt, health);
-                let (link, task) = link::new(mqtt.clone(), presence, links.stop_token());
+                let (link, task) = link::new(mqtt.clone(), presence, health.clone(), clock.clone(), links.stop_token());
                 links.spawn(format!("link:{}", sink.id), task);
                 // What is on its way to a broker that answers may go at the end; objects would only get small.
                 with.flushes_at_end = true;

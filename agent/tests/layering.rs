@@ -14,7 +14,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("config", &[]),
     ("control", &["clock", "config", "telemetry"]),
-    ("link", &["backoff", "config", "telemetry"]),
+    ("link", &["backoff", "clock", "config", "telemetry"]),
     ("record", &["clock", "config", "telemetry"]),
     ("run", &["acquire", "clock", "config", "control", "link", "record", "sinks", "supervise", "telemetry"]),
     ("simulate", &[]),

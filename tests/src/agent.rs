@@ -13,6 +13,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::patience::wait_for;
+use crate::pki::Pair;
 use crate::places;
 use crate::process::{self, Process, leashed};
 use crate::pty::Port;
@@ -86,6 +87,16 @@ pub fn mqtt_sink(name: &str, url: &str) -> String {
         "[sink.{name}]\ntype = \"mqtt\"\nurl = \"{url}\"\nprofile = \"generic\"\n\
          topic = \"farm/{{site}}/{{device}}/readings\"\nbatch = {{ max_age = \"500ms\", max_readings = 500 }}\n\n"
     )
+}
+
+/// The same over TLS with these files, and more lines for the sink itself.
+pub fn mqtts_sink(name: &str, url: &str, ca: &Path, identity: Option<&Pair>, lines: &str) -> String {
+    let mut text = mqtt_sink(name, url).trim_end().to_owned();
+    write!(text, "\n{lines}\n[sink.{name}.tls]\nca = \"{}\"\n", ca.display()).expect("a string takes it");
+    if let Some(Pair { cert, key }) = identity {
+        write!(text, "cert = \"{}\"\nkey = \"{}\"\n", cert.display(), key.display()).expect("a string takes it");
+    }
+    text + "\n"
 }
 
 /// A sink into a bucket, in batches of a second.

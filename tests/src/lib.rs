@@ -15,6 +15,8 @@ pub mod pty;
 pub mod talker;
 
 pub mod mosquitto;
+pub mod pki;
+pub mod road;
 pub mod seaweed;
 pub mod subscriber;
 pub mod wire;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::patience::wait_for;
+use crate::pki::Pair;
 use crate::places::free_port;
 use crate::process::{Process, leashed};
 
@@ -19,16 +20,53 @@ const STOP_LIMIT: Duration = Duration::from_secs(20);
 pub struct Mosquitto {
     dir: PathBuf,
     port: u16,
+    secured: Vec<u16>,
     process: Option<Process>,
+}
+
+/// A listener that shows a certificate and wants one of the same authority.
+#[derive(Debug)]
+pub struct Secured<'a> {
+    /// Whom it trusts.
+    pub ca: &'a Path,
+    /// Who it is.
+    pub shows: &'a Pair,
+    /// Whom it trusts no more.
+    pub crl: Option<&'a Path>,
 }
 
 impl Mosquitto {
     /// A broker that keeps its files in the new folder `dir`. It does not run yet.
     pub fn stopped(dir: &Path) -> Self {
+        Self::with_listeners(dir, &[])
+    }
+
+    /// A broker that runs, with listeners that speak TLS beside the plain one.
+    pub fn secured(dir: &Path, listeners: &[Secured]) -> Self {
+        let mut broker = Self::with_listeners(dir, listeners);
+        broker.start();
+        broker
+    }
+
+    fn with_listeners(dir: &Path, listeners: &[Secured]) -> Self {
         fs::create_dir_all(dir).expect("make a folder in the story's folder");
         let port = free_port();
-        fs::write(dir.join("mosquitto.conf"), configuration(dir, port)).expect("write the broker's configuration");
-        Self { dir: dir.to_owned(), port, process: None }
+        let secured: Vec<u16> = listeners.iter().map(|_| free_port()).collect();
+        let mut text = configuration(dir, port);
+        for (listener, port) in listeners.iter().zip(&secured) {
+            let Pair { cert, key } = listener.shows;
+            let (ca, cert, key) = (listener.ca.display(), cert.display(), key.display());
+            write!(
+                text,
+                "listener {port} 127.0.0.1\ncafile {ca}\ncertfile {cert}\nkeyfile {key}\nrequire_certificate true\n"
+            )
+            .expect("a string takes it");
+            if let Some(crl) = listener.crl {
+                writeln!(text, "crlfile {}", crl.display()).expect("a string takes it");
+            }
+        }
+        fs::write(dir.join("mosquitto.conf"), text).expect("write the broker's configuration");
+        Self { dir: dir.to_owned(), port, secured, process: None }
     }
 
     /// A broker that runs.
@@ -41,6 +79,11 @@ impl Mosquitto {
     /// Where it listens, once it runs.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Where its listeners with TLS are, in their order.
+    pub fn secured_ports(&self) -> &[u16] {
+        &self.secured
     }
 
     /// For the agent's `url`.
@@ -56,13 +99,14 @@ impl Mosquitto {
         let path = std::env::var("PATH").unwrap_or_default();
         command.env("PATH", format!("{path}:/usr/local/sbin:/usr/sbin:/sbin"));
         let process = self.process.insert(Process::start("mosquitto", command, &self.dir.join("log")));
-        let port = self.port;
-        wait_for(
-            "mosquitto to listen",
-            START_LIMIT,
-            || process.log_tail(),
-            || TcpStream::connect(("127.0.0.1", port)).ok(),
-        );
+        for port in self.secured.iter().chain([&self.port]) {
+            wait_for(
+                "mosquitto to listen",
+                START_LIMIT,
+                || process.log_tail(),
+                || TcpStream::connect(("127.0.0.1", *port)).ok(),
+            );
+        }
     }
 
     /// Stops it in good order: it writes down sessions and what they wait for, and has them when it is started again.

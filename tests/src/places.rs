@@ -22,6 +22,16 @@ pub fn venv(program: &str) -> PathBuf {
     present(root.join("bin").join(program), "run tests/run once: it installs what the tests need")
 }
 
+/// A file of the Debian packages that `tests/run` unpacks, or of the system.
+pub fn debian(file: &str) -> PathBuf {
+    let unpacked = tests().join("../.cache/debian").join(file);
+    if unpacked.is_file() {
+        unpacked
+    } else {
+        present(Path::new("/").join(file), "run tests/run once: it unpacks nginx")
+    }
+}
+
 /// Python, about to run a script below `tests/`.
 pub fn python(script: &str) -> Command {
     let mut command = Command::new(venv("python"));

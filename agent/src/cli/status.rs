@@ -7,13 +7,14 @@ use std::io::Write as _;
 use std::sync::Arc;
 
 use http_body_util::BodyExt;
+use model::Timestamp;
 
 use super::screen::{self, Paint, ago, bytes, paint, seconds};
 use super::{Exit, small_runtime};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::client::{self, ClientError};
-use crate::control::status::{InstrumentStatus, SinkStatus, Status};
+use crate::control::status::{CERTIFICATE_DAYS_MIN, InstrumentStatus, SinkStatus, Status, TlsStatus};
 
 pub fn main(config: &Arc<Config>, is_json: bool) -> anyhow::Result<Exit> {
     let body = small_runtime()?.block_on(async {
@@ -135,5 +136,35 @@ fn write_sink(text: &mut String, sink: &SinkStatus, is_coloured: bool) {
     if let (false, Some(error)) = (is_ok, &sink.last_error) {
         write!(line, "\n           {}", paint(error, Paint::Dim, is_coloured)).expect("a String takes any text");
     }
+    if let Some(tls) = &sink.tls {
+        write_tls(&mut line, tls, is_coloured);
+    }
     writeln!(text, "{line}").expect("a String takes any text");
+}
+
+fn write_tls(line: &mut String, tls: &TlsStatus, is_coloured: bool) {
+    let ours = certificate("our", "renew it", tls.not_after, tls.days_left);
+    let theirs = certificate("the broker's", "it must be renewed there", tls.broker_not_after, tls.broker_days_left);
+    for (words, paint_as) in ours.into_iter().chain(theirs) {
+        write!(line, "\n           {}", paint(&words, paint_as, is_coloured)).expect("a String takes any text");
+    }
+    if let Some(begins) = tls.not_before.filter(|begins| *begins > Clock::of_this_boot().now()) {
+        let words = format!("our certificate is valid from {} on: is this device's clock right?", begins.day());
+        write!(line, "\n           {}", paint(&words, Paint::Bad, is_coloured)).expect("a String takes any text");
+    }
+    if let Some(problem) = &tls.problem {
+        let words = format!("certificate or key can not be used: {problem}");
+        write!(line, "\n           {}", paint(&words, Paint::Bad, is_coloured)).expect("a String takes any text");
+    }
+}
+
+fn certificate(whose: &str, remedy: &str, end: Option<Timestamp>, days_left: Option<i64>) -> Option<(String, Paint)> {
+    let (day, days_left) = (end?.day(), days_left?);
+    Some(match days_left {
+        ..0 => (format!("{whose} certificate expired on {day}: {remedy}"), Paint::Bad),
+        0..CERTIFICATE_DAYS_MIN => {
+            (format!("{whose} certificate expires on {day}, in {days_left} days: {remedy}"), Paint::Bad)
+        }
+        _ => (format!("{whose} certificate is valid until {day}, {days_left} days from now"), Paint::Dim),
+    })
 }

@@ -25,7 +25,7 @@ pub struct DeviceConfig {
 }
 
 impl DeviceConfig {
-    /// Puts `{device}`, `{site}` and `{env:NAME}` in place.
+    /// Puts `{device}`, `{site}`, `{env:NAME}` and `{credential:NAME}` in place.
     pub fn expand(&self, text: &str) -> Result<String, String> {
         let mut out = String::with_capacity(text.len());
         let mut rest = text;
@@ -35,10 +35,14 @@ impl DeviceConfig {
             match &rest[open + 1..close] {
                 "device" => out.push_str(self.id.as_str()),
                 "site" => out.push_str(self.site.as_str()),
+                name if name.starts_with(CREDENTIAL) => {
+                    let folder = std::env::var("CREDENTIALS_DIRECTORY").ok();
+                    out.push_str(&credential(&name[CREDENTIAL.len()..], folder.as_deref())?);
+                }
                 name => {
-                    let variable = name
-                        .strip_prefix("env:")
-                        .ok_or_else(|| format!("`{{{name}}}` is none of {{device}}, {{site}}, {{env:NAME}}"))?;
+                    let variable = name.strip_prefix("env:").ok_or_else(|| {
+                        format!("`{{{name}}}` is none of {{device}}, {{site}}, {{env:NAME}}, {{credential:NAME}}")
+                    })?;
                     let value = std::env::var_os(variable).and_then(|value| value.into_string().ok());
                     out.push_str(&value.ok_or_else(|| format!("the environment variable {variable} is not set"))?);
                 }
@@ -48,6 +52,21 @@ impl DeviceConfig {
         out.push_str(rest);
         Ok(out)
     }
+}
+
+/// What stands before a credential's name.
+const CREDENTIAL: &str = "credential:";
+
+/// Where systemd shows the credentials of `tidegate.service` (systemd.exec(5), "Credentials"). A command that a person
+/// runs beside the daemon has no `CREDENTIALS_DIRECTORY`, and must read the same configuration all the same.
+const CREDENTIALS: &str = "/run/credentials/tidegate.service";
+
+/// The file of a credential that the service manager hands over.
+fn credential(name: &str, folder: Option<&str>) -> Result<String, String> {
+    if name.is_empty() || name.contains('/') || name.starts_with('.') {
+        return Err(format!("\"{name}\" is no name of a credential"));
+    }
+    Ok(format!("{}/{name}", folder.unwrap_or(CREDENTIALS)))
 }
 
 /// `[local]`
@@ -107,4 +126,19 @@ pub(super) fn read_local(root: &Section<'_>, device: &DeviceConfig) -> LocalConf
     });
     section.finish();
     LocalConfig { socket: socket.unwrap_or(default) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::credential;
+
+    #[test]
+    fn a_credential_lies_where_the_service_manager_says_and_else_where_the_unit_has_it() {
+        let folder = Some("/run/credentials/other.service");
+        assert_eq!(credential("device.key", folder).unwrap(), "/run/credentials/other.service/device.key");
+        assert_eq!(credential("device.key", None).unwrap(), "/run/credentials/tidegate.service/device.key");
+        for bad in ["", "../shadow", "a/b", ".hidden"] {
+            assert!(credential(bad, None).is_err(), "{bad}");
+        }
+    }
 }

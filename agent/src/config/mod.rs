@@ -18,11 +18,13 @@ pub mod port;
 mod problem;
 mod profile;
 mod protocol;
+pub mod proxy;
 pub mod quantity;
 mod sdi12;
 mod section;
 pub mod sink;
 mod source;
+pub mod tls;
 mod value;
 
 pub use bus::BusConfig;

@@ -8,9 +8,10 @@ use lake::{Format, Prefix};
 use model::SinkId;
 
 use super::device::DeviceConfig;
-use super::node::Node;
+use super::proxy::{self, ProxyConfig};
 use super::section::{Fit, Misfit, Section};
-use super::value::{choice, duration, flag, integer, path, size, text};
+use super::tls::{self, TlsConfig};
+use super::value::{choice, duration, expanded, file, flag, integer, size, text};
 
 /// `[sink.*]`
 #[derive(Debug, Clone)]
@@ -88,6 +89,8 @@ pub struct MqttConfig {
     pub beside: String,
     /// Login, with the file that holds the password.
     pub login: Option<(String, PathBuf)>,
+    /// What stands in between.
+    pub proxy: Option<ProxyConfig>,
     /// Within so long a link that is dead is noticed.
     pub keepalive: Duration,
     /// Whether the newest readings go before a backlog.
@@ -125,17 +128,6 @@ pub enum MqttCompress {
     None,
     /// One zstd frame a message.
     Zstd,
-}
-
-/// `[sink.*.tls]`
-#[derive(Debug, Clone, Default)]
-pub struct TlsConfig {
-    /// PEM file of the trusted roots; none: the system's.
-    pub ca: Option<PathBuf>,
-    /// PEM files of our certificate and key.
-    pub identity: Option<(PathBuf, PathBuf)>,
-    /// Protocol offered in the handshake.
-    pub alpn: Option<String>,
 }
 
 /// What S3 and file sinks share: the lake they write.
@@ -297,11 +289,6 @@ fn read_batch(section: &Section<'_>, default: BatchConfig) -> BatchConfig {
     config
 }
 
-/// A text with `{device}`, `{site}` and `{env:NAME}` put in place.
-fn expanded(device: &DeviceConfig) -> impl FnOnce(&Node) -> Fit<String> {
-    move |node| device.expand(&text(node)?).map_err(Misfit::new)
-}
-
 fn read_mqtt(section: &Section<'_>, device: &DeviceConfig) -> Option<MqttConfig> {
     let url = section.require("url", |node| broker_url(&expanded(device)(node)?));
     let default_topic = || format!("farm/{}/{}/readings", device.site, device.id);
@@ -313,7 +300,7 @@ fn read_mqtt(section: &Section<'_>, device: &DeviceConfig) -> Option<MqttConfig>
     let keepalive = section.get("keepalive", duration(KEEPALIVE)).unwrap_or(KEEPALIVE_DEFAULT);
     let expires = section.get("expires", duration(Duration::from_secs(1)..=Duration::from_secs(7 * 86_400)));
     let username = section.get("username", expanded(device));
-    let password_file = section.get("password_file", path);
+    let password_file = section.get("password_file", file(device));
     let login = match (username, password_file) {
         (Some(username), Some(file)) => Some((username, file)),
         (None, None) => None,
@@ -322,7 +309,8 @@ fn read_mqtt(section: &Section<'_>, device: &DeviceConfig) -> Option<MqttConfig>
             None
         }
     };
-    let tls = section.section("tls").map(|tls| read_tls(&tls));
+    let tls = section.section("tls").map(|tls| tls::read(&tls, device));
+    let proxy = proxy::read(section, device);
     let (host, port, is_tls) = url?;
     if tls.is_some() && !is_tls {
         section.refuse("tls", Misfit::new("`tls` is of no use with mqtt://").help("url = \"mqtts://...\""));
@@ -344,6 +332,7 @@ fn read_mqtt(section: &Section<'_>, device: &DeviceConfig) -> Option<MqttConfig>
         compress,
         beside,
         login,
+        proxy,
         keepalive,
         is_live_first,
         expires,
@@ -417,21 +406,6 @@ fn topic(topic: String) -> Fit<String> {
     }
 }
 
-fn read_tls(section: &Section<'_>) -> TlsConfig {
-    let (ca, cert, key) = (section.get("ca", path), section.get("cert", path), section.get("key", path));
-    let alpn = section.get("alpn", text);
-    let identity = match (cert, key) {
-        (Some(cert), Some(key)) => Some((cert, key)),
-        (None, None) => None,
-        _ => {
-            section.refuse("", Misfit::new("`cert` and `key` go together"));
-            None
-        }
-    };
-    section.finish();
-    TlsConfig { ca, identity, alpn }
-}
-
 fn read_lake(section: &Section<'_>, device: &DeviceConfig, default: Format) -> LakeConfig {
     let prefix = section
         .get("prefix", |node| Prefix::try_new(&expanded(device)(node)?).map_err(|error| Misfit::new(error.to_string())))
@@ -454,7 +428,7 @@ fn read_s3(section: &Section<'_>, device: &DeviceConfig) -> Option<S3Config> {
     let checksum = section.get("checksum", choice(CHECKSUM)).unwrap_or(Checksum::Auto);
     section.not_yet("announce");
     let credentials = match section.section("credentials") {
-        Some(credentials) => read_credentials(&credentials),
+        Some(credentials) => read_credentials(&credentials, device),
         None => Some(Credentials::Env),
     };
     let lake = read_lake(section, device, Format::Parquet);
@@ -476,13 +450,13 @@ const CREDENTIALS_TYPE: &[(&str, CredentialsType)] = &[
     ("iot", CredentialsType::Iot),
 ];
 
-fn read_credentials(section: &Section<'_>) -> Option<Credentials> {
+fn read_credentials(section: &Section<'_>, device: &DeviceConfig) -> Option<Credentials> {
     let credentials = match section.require("type", choice(CREDENTIALS_TYPE))? {
         CredentialsType::Env => Some(Credentials::Env),
-        CredentialsType::File => section.require("path", path).map(Credentials::File),
+        CredentialsType::File => section.require("path", file(device)).map(Credentials::File),
         CredentialsType::Static => {
             let access_key_id = section.require("access_key_id", text);
-            let secret_access_key_file = section.require("secret_access_key_file", path);
+            let secret_access_key_file = section.require("secret_access_key_file", file(device));
             Some(Credentials::Static { access_key_id: access_key_id?, secret_access_key_file: secret_access_key_file? })
         }
         CredentialsType::Iot => {

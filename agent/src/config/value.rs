@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::device::DeviceConfig;
 use super::node::{Node, Tree};
 use super::section::{Fit, Misfit, nearest};
 
@@ -96,9 +97,14 @@ pub fn choice<T: Copy>(choices: &'static [(&'static str, T)]) -> impl FnOnce(&No
     }
 }
 
-/// A path.
-pub fn path(node: &Node) -> Fit<PathBuf> {
-    match text(node)? {
+/// A text with `{device}`, `{site}`, `{env:NAME}` and `{credential:NAME}` put in place.
+pub fn expanded(device: &DeviceConfig) -> impl FnOnce(&Node) -> Fit<String> {
+    move |node| device.expand(&text(node)?).map_err(Misfit::new)
+}
+
+/// The path of a file that is read when it is needed, expanded.
+pub fn file(device: &DeviceConfig) -> impl FnOnce(&Node) -> Fit<PathBuf> {
+    move |node| match expanded(device)(node)? {
         empty if empty.is_empty() => Err(Misfit::new("a path can not be empty")),
         path => Ok(PathBuf::from(path)),
     }

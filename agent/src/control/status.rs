@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::telemetry::health::{Health, InstrumentHealth, InstrumentState, SinkHealth, SinkState};
+use crate::telemetry::health::{Health, InstrumentHealth, InstrumentState, SinkHealth, SinkState, TlsHealth};
 
 /// The journal is written.
 const JOURNAL_OK: &str = "ok";
@@ -143,6 +143,58 @@ pub struct SinkStatus {
     pub last_success_at: Option<Timestamp>,
     /// The last thing that went wrong.
     pub last_error: Option<String>,
+    /// How it is secured, where that is ours to see.
+    #[serde(default)]
+    pub tls: Option<TlsStatus>,
+}
+
+/// How a link is secured.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct TlsStatus {
+    /// When our certificate begins to be valid.
+    pub not_before: Option<Timestamp>,
+    /// When our certificate expires.
+    pub not_after: Option<Timestamp>,
+    /// Whole days until then; -1 on the day after.
+    pub days_left: Option<i64>,
+    /// When the broker's certificate expires, as of the last handshake.
+    pub broker_not_after: Option<Timestamp>,
+    /// Whole days until then.
+    pub broker_days_left: Option<i64>,
+    /// Of the last handshake: `TLSv1_3`.
+    pub version: Option<String>,
+    /// The protocol that the broker chose of those offered.
+    pub alpn: Option<String>,
+    /// Whether a ticket of an earlier connection made the handshake short.
+    pub is_resumed: bool,
+    /// Why the files can not be used as they are now. What could be used before still is.
+    pub problem: Option<String>,
+}
+
+/// From so many days before a certificate's end on, a person must look: long enough for somebody to drive there.
+pub const CERTIFICATE_DAYS_MIN: i64 = 14;
+
+impl TlsStatus {
+    fn of(health: &TlsHealth, now: Timestamp) -> Self {
+        let session = health.session.as_ref();
+        let broker = session.and_then(|session| session.broker);
+        Self {
+            not_before: health.validity.map(|validity| validity.not_before),
+            not_after: health.validity.map(|validity| validity.not_after),
+            days_left: health.validity.map(|validity| validity.days_left(now)),
+            broker_not_after: broker.map(|validity| validity.not_after),
+            broker_days_left: broker.map(|validity| validity.days_left(now)),
+            version: session.map(|session| session.version.clone()),
+            alpn: session.and_then(|session| session.alpn.clone()),
+            is_resumed: session.is_some_and(|session| session.is_resumed),
+            problem: health.problem.clone(),
+        }
+    }
+
+    /// Whether there is nothing that a person should look at.
+    pub fn is_well(&self) -> bool {
+        self.problem.is_none() && self.days_left.is_none_or(|days| days >= CERTIFICATE_DAYS_MIN)
+    }
 }
 
 impl Status {
@@ -187,6 +239,7 @@ impl Status {
         let ok = SinkState::Ok.as_str();
         self.instruments.iter().all(|instrument| instrument.state == up)
             && self.sinks.iter().all(|sink| sink.state == ok && sink.quarantined_batches == 0)
+            && self.sinks.iter().filter_map(|sink| sink.tls.as_ref()).all(TlsStatus::is_well)
             && self.journal.dropped_total == 0
             && self.journal.state == JOURNAL_OK
     }
@@ -240,5 +293,6 @@ fn sink_status(health: &SinkHealth, head: u64, now: Timestamp) -> SinkStatus {
         quarantined_batches: health.quarantined_batches.load(Ordering::Relaxed),
         last_success_at: at(health.last_success_at.load(Ordering::Relaxed)),
         last_error: health.last_error.get(),
+        tls: health.tls.get().map(|tls| TlsStatus::of(&tls, now)),
     }
 }

@@ -2,10 +2,17 @@
 //!
 //! The client library is a pipe and the journal is the truth: a fresh event loop for every connection, a clean
 //! session, and nothing resent by the client. Whatever was under way when a connection ended is told so, and its
-//! owner sends it again from the journal. Only `session` and `tls` name the client library.
+//! owner sends it again from the journal. Only `session` and `connect` name the client library.
 
 mod session;
+
+mod connect;
+mod proxy;
+
 mod tls;
+mod validity;
+
+mod refusal;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,11 +23,16 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::backoff::Backoff;
+use crate::clock::Clock;
 use crate::config::MqttConfig;
+use crate::telemetry::health::SinkHealth;
 use crate::telemetry::logs::chain;
 
+use connect::{Course, Route, Secured};
+use refusal::Refusal;
 pub use session::PublishError;
 use session::{End, Pipe, Session};
+use tls::{Keyring, TlsError};
 
 /// First and longest wait before the next connection; full jitter.
 const RECONNECT_WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(120));
@@ -187,21 +199,61 @@ impl Link {
 pub fn new(
     config: MqttConfig,
     presence: Presence,
+    health: Arc<SinkHealth>,
+    clock: Clock,
     stop: CancellationToken,
 ) -> (Link, impl Future<Output = ()> + Send + 'static) {
     let (pipe_tx, pipe) = watch::channel(None);
     let (trouble_tx, trouble) = watch::channel(None);
-    let task = keep_connected(config, presence, pipe_tx, trouble_tx, stop);
+    let roads = Roads::new(config, health, clock);
+    let task = keep_connected(roads, presence, pipe_tx, trouble_tx, stop);
     (Link { pipe, queue: Arc::new(Mutex::new(())), trouble }, task)
 }
 
+/// Where connections come from: what is the same for all of them.
+struct Roads {
+    config: Arc<MqttConfig>,
+    health: Arc<SinkHealth>,
+    clock: Clock,
+    keyring: Option<Keyring>,
+}
+
+impl Roads {
+    fn new(config: MqttConfig, health: Arc<SinkHealth>, clock: Clock) -> Self {
+        let keyring = config.tls.clone().map(|tls| Keyring::new(tls, clock.clone(), health.clone()));
+        Self { config: Arc::new(config), health, clock, keyring }
+    }
+
+    /// The next connection, with the keys as they are now.
+    fn route(&mut self) -> Result<Route, TlsError> {
+        let secured = match &mut self.keyring {
+            None => None,
+            Some(keyring) => {
+                let keys = keyring.take()?;
+                let refusal = Arc::new(Refusal::new(&self.config, &keys, &self.clock));
+                Some(Secured { keys, refusal, health: self.health.clone() })
+            }
+        };
+        Ok(Route { config: self.config.clone(), secured, course: Arc::new(Course::default()) })
+    }
+
+    /// Waits until there are other keys to connect with.
+    async fn renewed(&mut self) {
+        match &mut self.keyring {
+            Some(keyring) => keyring.renewed().await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
 async fn keep_connected(
-    config: MqttConfig,
+    mut roads: Roads,
     presence: Presence,
     pipe: watch::Sender<Option<Pipe>>,
     trouble: watch::Sender<Option<Arc<str>>>,
     stop: CancellationToken,
 ) {
+    let config = roads.config.clone();
     let waits = |(first, most)| Backoff::new(first, most);
     let (mut broken, mut unheard, mut taken_over) =
         (waits(RECONNECT_WAITS), waits(UNHEARD_WAITS), waits(TAKEN_OVER_WAITS));
@@ -210,10 +262,12 @@ async fn keep_connected(
     let mut hung_up = 0;
     loop {
         let mut connected_at: Option<tokio::time::Instant> = None;
-        let end = match Session::open(&config, &presence, keepalive) {
+        let opened = roads.route().map_err(|error| chain(&error));
+        let opened = opened.and_then(|route| Session::open(route, &presence, keepalive).map_err(|error| chain(&error)));
+        let end = match opened {
             Ok(mut session) => {
                 let end = session
-                    .drive(&stop, || {
+                    .drive(&stop, roads.renewed(), || {
                         info!(host = %config.host, port = config.port, "broker reached");
                         connected_at = Some(tokio::time::Instant::now());
                         is_said = false;
@@ -224,7 +278,7 @@ async fn keep_connected(
                 pipe.send_replace(None);
                 end
             }
-            Err(error) => End::Broken(chain(&error)),
+            Err(reason) => End::Broken(reason),
         };
         if connected_at.is_some() {
             unheard.reset();
@@ -237,6 +291,11 @@ async fn keep_connected(
         keepalive = adapted(keepalive, config.keepalive, &end, held);
         let (reason, wait) = match end {
             End::Stopping => return,
+            End::Renewed => {
+                info!(host = %config.host, port = config.port, "certificate, key or roots have changed, connecting with them");
+                broken.reset();
+                continue;
+            }
             End::Unheard(reason) => (reason, unheard.next_wait()),
             End::HungUp(reason) if hung_up >= HUNG_UP_MAX => {
                 let id = &presence.client_id;
@@ -259,6 +318,8 @@ async fn keep_connected(
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(wait) => {}
+            // Somebody is mending it and wants to see whether it works.
+            () = roads.renewed() => broken.reset(),
         }
     }
 }

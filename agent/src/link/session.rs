@@ -7,6 +7,7 @@
 //! was sent must be answered by something within the other half. The library alone would wait for a second ping.
 
 use std::io::ErrorKind;
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -14,16 +15,15 @@ use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v5::{DisconnectReasonCode, LastWill, Packet, PubAckReason, PublishProperties};
 use rumqttc::{
     AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, Outgoing, PublishNotice, PublishNoticeError,
-    PublishOptions, SessionMode, StateError, TlsConfiguration, TopicAliasPolicy, Transport,
+    PublishOptions, SessionMode, StateError, TopicAliasPolicy,
 };
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::tls::{TlsError, client_config};
+use super::connect::{Course, Route};
 use super::{Message, Presence};
-use crate::config::MqttConfig;
 use crate::telemetry::logs::chain;
 
 /// Connecting, TLS and CONNACK together: a cellular modem with a TPM needs it.
@@ -92,6 +92,8 @@ pub struct Sent {
 pub enum End {
     /// The agent ends.
     Stopping,
+    /// There are other keys to connect with.
+    Renewed,
     /// Nobody heard us: no route, no name, no answer. Trying again soon troubles no one.
     Unheard(String),
     /// The far side refused us, or said why it closed the connection.
@@ -195,15 +197,13 @@ pub struct Session {
     client: AsyncClient,
     eventloop: EventLoop,
     presence: Presence,
+    course: Arc<Course>,
     keepalive: Duration,
 }
 
 /// A connection that can not even be tried.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Certificates or keys.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
     /// The login's password file.
     #[error("can not read password_file {path}")]
     Password {
@@ -215,8 +215,9 @@ pub enum OpenError {
 }
 
 impl Session {
-    /// Prepares a connection: reads the files that TLS and login need, every time, so that renewed ones are used.
-    pub fn open(config: &MqttConfig, presence: &Presence, keepalive: Duration) -> Result<Self, OpenError> {
+    /// Prepares a connection: reads the file that the login needs, every time, so that a changed one is used.
+    pub fn open(route: Route, presence: &Presence, keepalive: Duration) -> Result<Self, OpenError> {
+        let (config, course) = (route.config.clone(), route.course.clone());
         let mut options = MqttOptions::new(&presence.client_id, (config.host.as_str(), config.port));
         options.set_keep_alive(u16::try_from(keepalive.as_secs() / 2).unwrap_or(u16::MAX).max(1));
         options.set_topic_alias_policy(TopicAliasPolicy::Lru);
@@ -230,24 +231,25 @@ impl Session {
                 .map_err(|source| OpenError::Password { path: file.display().to_string(), source })?;
             options.set_credentials(username, password.trim_end_matches(['\r', '\n']).to_owned());
         }
-        if let Some(tls) = &config.tls {
-            options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(client_config(tls)?)));
-        }
+        options.set_socket_connector(move |_, network| route.clone().connect(network));
         let mut network = options.network_options();
         network.set_connection_timeout(CONNECT_TIMEOUT_S);
         network.set_tcp_nodelay(true);
         options.set_network_options(network);
         let (client, eventloop) = AsyncClient::builder(options).capacity(REQUESTS_MAX).build();
-        Ok(Self { client, eventloop, presence: presence.clone(), keepalive })
+        Ok(Self { client, eventloop, presence: presence.clone(), course, keepalive })
     }
 
-    /// Polls until the connection ends or is told to; says why. `on_connected` gives where to show the way in.
+    /// Polls until the connection ends or is told to; says why. `renewed` comes when there are other keys to connect
+    /// with. `on_connected` gives where to show the way in.
     pub async fn drive<'p>(
         &mut self,
         stop: &CancellationToken,
+        renewed: impl Future<Output = ()>,
         on_connected: impl FnOnce() -> &'p watch::Sender<Option<Pipe>>,
     ) -> End {
         let mut on_connected = Some(on_connected);
+        let mut renewed = pin!(renewed);
         let mut unanswered = Unanswered::default();
         let verdict = Arc::new(OnceLock::new());
         let patience = self.keepalive / 2;
@@ -263,6 +265,12 @@ impl Session {
                         self.say_goodbye().await;
                     }
                     return End::Stopping;
+                }
+                () = &mut renewed => {
+                    if on_connected.is_none() {
+                        self.leave().await;
+                    }
+                    return End::Renewed;
                 }
             };
             match event {
@@ -282,11 +290,12 @@ impl Session {
                 }
                 Ok(Event::Outgoing(Outgoing::Publish(_) | Outgoing::PingReq)) => unanswered.sent(),
                 Ok(Event::Outgoing(_) | Event::Auth(_)) => {}
-                Err(error) if on_connected.is_some() && is_unheard(&error) => return End::Unheard(chain(&error)),
+                Err(error) if on_connected.is_some() && is_unheard(&error) => return End::Unheard(self.reason(&error)),
                 Err(error) => {
+                    let reason = self.reason(&error);
                     return match goodbye_in(&error) {
-                        None if on_connected.is_none() => End::HungUp(chain(&error)),
-                        None => End::Broken(chain(&error)),
+                        None if on_connected.is_none() && self.course.end().is_none() => End::HungUp(reason),
+                        None => End::Broken(reason),
                         Some(DisconnectReasonCode::SessionTakenOver) => End::TakenOver,
                         // Known before the publishers are told that the connection is gone.
                         Some(reason) if is_dislike(reason) => {
@@ -296,6 +305,17 @@ impl Session {
                     };
                 }
             }
+        }
+    }
+
+    /// What the connection itself was told about its end says more than what the library makes of it.
+    fn reason(&self, error: &ConnectionError) -> String {
+        match (self.course.end(), error) {
+            (Some(words), _) => words.to_owned(),
+            (None, ConnectionError::Timeout(_)) => {
+                format!("no answer within {CONNECT_TIMEOUT_S} s: waited for {}", self.course.stage())
+            }
+            (None, error) => chain(error),
         }
     }
 
@@ -311,7 +331,15 @@ impl Session {
     async fn say_goodbye(&mut self) {
         let options = PublishOptions::new(QoS::AtLeastOnce).retained();
         let gone = self.client.try_publish(self.presence.topic.clone(), self.presence.gone.clone(), options);
-        if gone.is_err() || self.client.try_disconnect().is_err() {
+        if gone.is_ok() {
+            self.leave().await;
+        }
+    }
+
+    /// A DISCONNECT alone, so that the broker keeps the will to itself: somebody is back at once. The library waits for
+    /// what is under way first.
+    async fn leave(&mut self) {
+        if self.client.try_disconnect().is_err() {
             return;
         }
         let ended = async { while self.eventloop.poll().await.is_ok() {} };

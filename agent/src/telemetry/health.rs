@@ -264,6 +264,50 @@ pub struct SinkHealth {
     pub is_held: AtomicBool,
     /// The last thing that went wrong.
     pub last_error: Shown<Option<String>>,
+    /// How it is secured; `None`: it is not TLS, or not ours to see.
+    pub tls: Shown<Option<TlsHealth>>,
+}
+
+/// How a link is secured.
+#[derive(Debug, Clone, Default)]
+pub struct TlsHealth {
+    /// Of our certificate, if we have one.
+    pub validity: Option<Validity>,
+    /// Why the files can not be used as they are now; what could be used before still is.
+    pub problem: Option<String>,
+    /// The connection there is, or was last.
+    pub session: Option<TlsSession>,
+}
+
+/// What a handshake agreed on.
+#[derive(Debug, Clone)]
+pub struct TlsSession {
+    /// `TLSv1_3`.
+    pub version: String,
+    /// The protocol the broker chose of those we offered.
+    pub alpn: Option<String>,
+    /// Whether a ticket of an earlier connection made it short.
+    pub is_resumed: bool,
+    /// Of the broker's certificate.
+    pub broker: Option<Validity>,
+}
+
+/// From when until when a certificate is valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Validity {
+    /// The first instant.
+    pub not_before: Timestamp,
+    /// The last instant.
+    pub not_after: Timestamp,
+}
+
+const DAY_MS: i64 = 86_400_000;
+
+impl Validity {
+    /// Whole days until it ends; -1 on the day after.
+    pub fn days_left(&self, now: Timestamp) -> i64 {
+        (self.not_after.as_millis() - now.as_millis()).div_euclid(DAY_MS)
+    }
 }
 
 impl SinkHealth {
@@ -281,7 +325,13 @@ impl SinkHealth {
             last_success_at: AtomicI64::new(0),
             is_held: AtomicBool::new(false),
             last_error: Shown::new(None),
+            tls: Shown::new(None),
         }
+    }
+
+    /// Changes what is shown of TLS.
+    pub fn set_tls(&self, change: impl FnOnce(&mut TlsHealth)) {
+        change(self.tls.lock().get_or_insert_default());
     }
 
     /// What it is doing, in one word.

@@ -10,10 +10,12 @@ use std::time::Duration;
 
 use e2e::agent::{self, Agent, item};
 use e2e::measure::{cpu_seconds, float, memory_mib, mib, pin, print};
-use e2e::mosquitto::Mosquitto;
+use e2e::mosquitto::{Mosquitto, Secured};
 use e2e::patience::{now, pause};
+use e2e::pki::{Authority, Leaf};
 use e2e::places;
 use e2e::pty::Port;
+use e2e::road::Line;
 use e2e::subscriber::Subscriber;
 use e2e::talker::Talker;
 use serde_json::Value;
@@ -31,6 +33,9 @@ const IDLE_MIB_MAX: f64 = 14.0;
 const ALARMS: usize = 20;
 const ALARM_MS_MAX: f64 = 200.0;
 
+/// What a link that was cut may cost to take up again, over mutual TLS.
+const RECONNECT_BYTES_MAX: f64 = 6144.0;
+
 const BINARY_MIB_MAX: f64 = 16.0;
 
 const STARTS: usize = 9;
@@ -42,6 +47,7 @@ fn main() -> io::Result<()> {
     start_to_durable()?;
     idle_memory()?;
     alarms()?;
+    reconnects()?;
     throughput()
 }
 
@@ -118,6 +124,34 @@ fn alarms() -> io::Result<()> {
     times.sort_by(f64::total_cmp);
     print("alarm, wire to subscriber, median", "ms", times[ALARMS / 2], ALARM_MS_MAX, false);
     print("alarm, wire to subscriber, worst", "ms", times[ALARMS - 1], ALARM_MS_MAX, false);
+    agent.terminate();
+    Ok(())
+}
+
+/// TCP payload both ways, from the first byte of a handshake to the retained `status`, without readings.
+fn reconnects() -> io::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let authority = Authority::new(&dir.path().join("ca"));
+    let (server, device) = (authority.issue(&Leaf::server("server")), authority.issue(&Leaf::client("device")));
+    let ca = authority.certificate();
+    let listener = Secured { ca: &ca, shows: &server, crl: None };
+    let broker = Mosquitto::secured(&dir.path().join("broker"), &[listener]);
+    let line = Line::to(broker.secured_ports()[0]);
+    let config = agent::preamble(dir.path(), "1s")
+        + &agent::mqtts_sink("cloud", &format!("mqtts://localhost:{}", line.port()), &ca, Some(&device), "");
+    let mut agent = Agent::started(dir.path(), &config);
+    agent.wait_delivered(DRAIN_LIMIT);
+    let is_resumed = |status: &Value, wanted: bool| item(status, "sinks", "cloud")["tls"]["is_resumed"] == wanted;
+    agent.wait_until("a handshake", DRAIN_LIMIT, |status| is_resumed(status, false));
+    pause(WARM_UP);
+    let (first_up, first_down) = line.bytes();
+    println!("{:<42} {first_up:>9} up, {first_down} down", "bytes of a first connection, one reading");
+    line.cut();
+    agent.wait_until("another handshake", DRAIN_LIMIT, |status| is_resumed(status, true));
+    pause(WARM_UP);
+    let (up, down) = (line.bytes().0 - first_up, line.bytes().1 - first_down);
+    println!("{:<42} {up:>9} up, {down} down", "bytes of a reconnect");
+    print("bytes of a reconnect, both ways", "B", float(up + down), RECONNECT_BYTES_MAX, false);
     agent.terminate();
     Ok(())
 }

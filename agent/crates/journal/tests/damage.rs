@@ -125,8 +125,6 @@ const DAMAGES: &[&str] = &[
 struct Harm {
     kind: &'static str,
     place: String,
-    /// Whether it hit the names of the series, which stand once in a generation and without which its blocks do not read.
-    is_on_series: bool,
 }
 
 impl Harm {
@@ -139,7 +137,6 @@ impl Harm {
         const PAGE: u64 = 16 * VALUE;
         const GENERATION: u64 = (COMMITS / 5 + 1) * VALUE;
         match self.kind {
-            "flip" | "flip-many" | "zero-page" | "zero-pages" | "segment-head" if self.is_on_series => GENERATION,
             "flip" => PAGE,
             "zero-page" | "segment-head" => 2 * PAGE,
             "flip-many" | "zero-pages" | "truncate" | "truncate-tail" | "no-db" | "empty-db" | "no-generation" => {
@@ -151,16 +148,6 @@ impl Harm {
     }
 }
 
-/// Whether the names of the series are not all as they were.
-fn is_on_series(before: &[u8], after: &[u8]) -> bool {
-    const NAME: &[u8] = b"dissolved_oxygen";
-    /// Four series of two dozen bytes each, and the page's front.
-    const AROUND: usize = 512;
-    let found = before.windows(NAME.len()).enumerate().filter(|(_, bytes)| *bytes == NAME);
-    let mut around = found.map(|(at, _)| at.saturating_sub(AROUND)..(at + AROUND).min(before.len()));
-    around.any(|place| after.get(place.clone()) != Some(&before[place]))
-}
-
 /// Damages the copy at `dir`; says what it did.
 fn damage(dir: &Path, dice: &mut Dice) -> Harm {
     let generations = generation_dirs(dir);
@@ -169,7 +156,6 @@ fn damage(dir: &Path, dice: &mut Dice) -> Harm {
     let name = generation.file_name().unwrap().to_string_lossy().into_owned();
     let kind = *dice.pick(DAMAGES);
     let (db, conf) = (generation.join("db"), generation.join("conf"));
-    let before = fs::read(&db).unwrap();
     let starting = |prefix: &str| {
         fs::read_dir(generation)
             .unwrap()
@@ -211,8 +197,7 @@ fn damage(dir: &Path, dice: &mut Dice) -> Harm {
         "epoch" => change(&dir.join("epoch"), |bytes| bytes.truncate(place(bytes, dice))),
         other => panic!("no damage is called {other}"),
     }
-    let is_on_series = is_on_series(&before, &fs::read(&db).unwrap_or_default());
-    Harm { kind, place: name, is_on_series }
+    Harm { kind, place: name }
 }
 
 fn change(file: &Path, how: impl FnOnce(&mut Vec<u8>)) {

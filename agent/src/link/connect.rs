@@ -1,0 +1,276 @@
+//! From nothing to bytes that the broker reads: name, TCP, proxy, TLS, each with words for what can go wrong there.
+//!
+//! The client library takes a stream from us and sees neither certificates nor proxies. What we learn about the end of
+//! a connection stands in its [`Course`], because a broker that refuses our certificate says so after the handshake
+//! (TLS 1.3, RFC 8446 section 4.4.2.4), where the library takes it for any failed read.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rumqttc::NetworkOptions;
+use rumqttc::tokio_rustls::TlsConnector;
+use rumqttc::tokio_rustls::client::TlsStream;
+use rustls::HandshakeKind;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tracing::debug;
+
+use super::proxy::{self, ProxyError};
+use super::refusal::Refusal;
+use super::tls::Keys;
+use super::validity;
+use crate::config::MqttConfig;
+use crate::config::proxy::{ProxyConfig, ProxyKind};
+use crate::telemetry::health::{Shown, SinkHealth, TlsSession};
+use crate::telemetry::logs::chain;
+
+/// How long one address may take: a name often has one that leads nowhere (IPv6 behind a router that knows none), and
+/// the others want their turn within the time that connecting has.
+const ADDRESS_TIMEOUT: Duration = Duration::from_secs(8);
+/// Addresses of one name that are tried.
+const ADDRESSES_MAX: usize = 8;
+/// What is read to find out why a write failed: an alert has 7 bytes, behind at most a few tickets.
+const LAST_WORDS_BYTES: usize = 4 << 10;
+
+/// How a connection is going.
+#[derive(Debug)]
+pub struct Course {
+    stage: Shown<String>,
+    end: OnceLock<String>,
+}
+
+impl Default for Course {
+    fn default() -> Self {
+        Self { stage: Shown::new("connecting".to_owned()), end: OnceLock::new() }
+    }
+}
+
+impl Course {
+    /// What is being waited for.
+    pub fn stage(&self) -> String {
+        self.stage.get()
+    }
+
+    /// Why it ended, where the connection itself was told.
+    pub fn end(&self) -> Option<&str> {
+        self.end.get().map(String::as_str)
+    }
+}
+
+/// Everything a connection is made from.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// Whereto.
+    pub config: Arc<MqttConfig>,
+    /// TLS, if any.
+    pub secured: Option<Secured>,
+    /// How it goes.
+    pub course: Arc<Course>,
+}
+
+/// What TLS needs.
+#[derive(Debug, Clone)]
+pub struct Secured {
+    /// Certificates and key.
+    pub keys: Keys,
+    /// Puts refusals into words.
+    pub refusal: Arc<Refusal>,
+    /// Where to show what was agreed on.
+    pub health: Arc<SinkHealth>,
+}
+
+/// A connection that could not be made.
+#[derive(Debug, thiserror::Error)]
+enum ConnectError {
+    #[error("the name {host} can not be resolved: is there a network, and a DNS server? ({source})")]
+    Name { host: String, source: io::Error },
+    #[error("no connection to {address}: {source}")]
+    Address { address: SocketAddr, source: io::Error },
+    #[error("the proxy {proxy}: {source}")]
+    Proxy { proxy: String, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("{0}")]
+    Tls(String),
+}
+
+impl ConnectError {
+    /// Tells who was reached: somebody who refuses (whatever the kind says), or nobody (`Other`, `TimedOut` and the like).
+    fn kind(&self) -> io::ErrorKind {
+        match self {
+            ConnectError::Name { .. } => io::ErrorKind::Other,
+            ConnectError::Address { source, .. } => source.kind(),
+            ConnectError::Proxy { source, .. } => {
+                source.downcast_ref::<ConnectError>().map_or(io::ErrorKind::ConnectionRefused, ConnectError::kind)
+            }
+            ConnectError::Tls(_) => io::ErrorKind::InvalidData,
+        }
+    }
+}
+
+impl Route {
+    /// Makes the connection. The error is for the library; what it says is in the course.
+    pub async fn connect(self, network: NetworkOptions) -> io::Result<Wire> {
+        match self.try_connect(network).await {
+            Ok(wire) => Ok(wire),
+            Err(error) => {
+                // The first word stands: nothing that comes after it knows more.
+                let words = self.course.end.get_or_init(|| error.to_string());
+                Err(io::Error::new(error.kind(), words.clone()))
+            }
+        }
+    }
+
+    async fn try_connect(&self, network: NetworkOptions) -> Result<Wire, ConnectError> {
+        let config = &*self.config;
+        let tcp = match &config.proxy {
+            None => self.tcp(&config.host, config.port, network).await?,
+            Some(proxy) => self.through(proxy, network).await?,
+        };
+        let Some(secured) = &self.secured else {
+            self.course.stage.set("the broker to take the connection".to_owned());
+            return Ok(Wire::Plain(tcp));
+        };
+        let tls = self.handshake(secured, tcp).await?;
+        self.course.stage.set("the broker to take the connection".to_owned());
+        Ok(Wire::Tls { stream: Box::new(tls), course: self.course.clone(), refusal: secured.refusal.clone() })
+    }
+
+    async fn tcp(&self, host: &str, port: u16, network: NetworkOptions) -> Result<TcpStream, ConnectError> {
+        self.course.stage.set(format!("the name {host} to be resolved"));
+        let named = |source| ConnectError::Name { host: host.to_owned(), source };
+        let addresses = tokio::net::lookup_host((host, port)).await.map_err(named)?;
+        let mut last = named(io::Error::other("it has no address"));
+        for address in addresses.take(ADDRESSES_MAX) {
+            self.course.stage.set(format!("{address} to answer"));
+            let connected = rumqttc::default_socket_connect(address.to_string(), network.clone());
+            let source = match tokio::time::timeout(ADDRESS_TIMEOUT, connected).await {
+                Ok(Ok(tcp)) => return Ok(tcp),
+                Ok(Err(source)) => source,
+                Err(_) => io::Error::new(io::ErrorKind::TimedOut, "no answer: is the port open on the way there?"),
+            };
+            last = ConnectError::Address { address, source };
+        }
+        Err(last)
+    }
+
+    async fn through(&self, proxy: &ProxyConfig, network: NetworkOptions) -> Result<TcpStream, ConnectError> {
+        let scheme = match proxy.kind {
+            ProxyKind::Http => "http",
+            ProxyKind::Socks5 => "socks5",
+        };
+        let shown = format!("{scheme}://{}:{}", proxy.host, proxy.port);
+        let failed = |source| ConnectError::Proxy { proxy: shown.clone(), source };
+        let mut tcp = self.tcp(&proxy.host, proxy.port, network).await.map_err(|error| failed(Box::new(error)))?;
+        self.course.stage.set(format!("the proxy {shown} to reach the broker"));
+        let asked: Result<(), ProxyError> = proxy::ask(&mut tcp, proxy, &self.config.host, self.config.port).await;
+        asked.map_err(|error| failed(chain(&error).into()))?;
+        Ok(tcp)
+    }
+
+    async fn handshake(&self, secured: &Secured, tcp: TcpStream) -> Result<TlsStream<TcpStream>, ConnectError> {
+        self.course.stage.set("the TLS handshake".to_owned());
+        let host = &self.config.host;
+        let name = ServerName::try_from(host.clone())
+            .map_err(|_| ConnectError::Tls(format!("\"{host}\" is no name that a certificate can have")))?;
+        let connector = TlsConnector::from(secured.keys.client.clone());
+        let stream = connector
+            .connect(name, tcp)
+            .await
+            .map_err(|error| ConnectError::Tls(secured.refusal.of_handshake(&error)))?;
+        let connection = stream.get_ref().1;
+        let text = |alpn: &[u8]| String::from_utf8_lossy(alpn).into_owned();
+        let session = TlsSession {
+            version: connection.protocol_version().map_or_else(String::new, |version| format!("{version:?}")),
+            alpn: connection.alpn_protocol().map(text),
+            is_resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
+            // Brokers send others behind it, and some of those have expired without anybody needing them.
+            broker: connection
+                .peer_certificates()
+                .and_then(|chain| validity::of(chain.first()?, &secured.keys.verifier)),
+        };
+        debug!(?session, "TLS is up");
+        secured.health.set_tls(|tls| tls.session = Some(session));
+        Ok(stream)
+    }
+}
+
+/// The stream that the library reads and writes.
+#[derive(Debug)]
+pub enum Wire {
+    /// As it is.
+    Plain(TcpStream),
+    /// Inside TLS.
+    Tls {
+        /// The stream.
+        stream: Box<TlsStream<TcpStream>>,
+        /// Where its end is told.
+        course: Arc<Course>,
+        /// Puts it into words.
+        refusal: Arc<Refusal>,
+    },
+}
+
+impl Wire {
+    fn read(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Wire::Plain(tcp) => Pin::new(tcp).poll_read(context, buffer),
+            Wire::Tls { stream, course, refusal } => {
+                let polled = Pin::new(stream).poll_read(context, buffer);
+                if let Poll::Ready(Err(error)) = &polled
+                    && let Some(words) = refusal.of_alert(error)
+                {
+                    course.end.get_or_init(|| words);
+                }
+                polled
+            }
+        }
+    }
+
+    /// A broker that refuses our certificate says so and closes. A write that finds the connection closed fails before
+    /// anybody has read what was said, so that is read here.
+    fn written<T>(&mut self, context: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if let Poll::Ready(Err(_)) = &polled {
+            let mut last_words = [0; LAST_WORDS_BYTES];
+            // What is not there yet does not come any more.
+            let _ended = self.read(context, &mut ReadBuf::new(&mut last_words));
+        }
+        polled
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.get_mut().read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let wire = self.get_mut();
+        let polled = match wire {
+            Wire::Plain(tcp) => Pin::new(tcp).poll_write(context, bytes),
+            Wire::Tls { stream, .. } => Pin::new(stream).poll_write(context, bytes),
+        };
+        wire.written(context, polled)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let wire = self.get_mut();
+        let polled = match wire {
+            Wire::Plain(tcp) => Pin::new(tcp).poll_flush(context),
+            Wire::Tls { stream, .. } => Pin::new(stream).poll_flush(context),
+        };
+        wire.written(context, polled)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Wire::Plain(tcp) => Pin::new(tcp).poll_shutdown(context),
+            Wire::Tls { stream, .. } => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}
