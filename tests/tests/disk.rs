@@ -19,6 +19,7 @@ use e2e::pty::Port;
 use e2e::row::{self, Row};
 use e2e::subscriber::Subscriber;
 use e2e::talker::Talker;
+use e2e::wire::{Weather, Wire};
 use serde_json::Value;
 
 const LIMIT: Duration = Duration::from_mins(2);
@@ -235,6 +236,40 @@ fn a_start_without_a_usable_disk_takes_readings_and_delivers_them_once_it_is_rep
         let status = agent.status().expect("holds in the story");
         assert!(status["epoch"].as_str().is_some_and(|epoch| !epoch.is_empty()));
         assert_all_delivered(dir, agent, talker);
+    });
+}
+
+#[test]
+fn a_disk_that_fills_while_the_line_is_cut_costs_nothing_but_time() {
+    with_own_mounts("a_disk_that_fills_while_the_line_is_cut_costs_nothing_but_time", |dir| {
+        let card = Card::new(dir);
+        let port = Port::plugged(&dir.join("port"));
+        let broker = Mosquitto::started(&dir.join("broker"));
+        let subscriber = Subscriber::start(&broker, "farm/#", &dir.join("heard"));
+        let wire = Wire::to(broker.port(), None);
+        let config = config(dir, &card, &port) + &agent::mqtt_sink("cloud", &wire.url());
+        let agent = Agent::started(dir, &config);
+        agent.wait_open(&port, "counter");
+        let talker = Talker::start(port, LINES_PER_SECOND, said);
+        agent.wait_until("readings", LIMIT, |status| readings(status) > 200);
+        wire.turn(Weather::Cut);
+        agent.wait_until("the broker to be missed", LIMIT, |status| {
+            item(status, "sinks", "cloud")["state"] == "retrying"
+        });
+        let filler = card.fill();
+        assert_degraded(&agent, "full");
+        fs::remove_file(filler).expect("holds in the story");
+        assert_well_again(&agent);
+        wire.turn(Weather::Fair);
+        assert_all_delivered(dir, agent, talker);
+        // The folder has all that was said, and the subscriber what the folder has.
+        let filed = Lake::Folder(&dir.join("lake")).ndjson_rows();
+        wait_for(
+            "the subscriber to have all",
+            LIMIT,
+            || format!("{} of {} rows", subscriber.rows().len(), filed.len()),
+            || (subscriber.rows().len() >= filed.len()).then_some(()),
+        );
     });
 }
 

@@ -16,6 +16,7 @@ use e2e::wire::{Pace, Weather, Wire};
 
 const LIMIT: Duration = Duration::from_mins(5);
 const NEWEST_S_MAX: f64 = 5.0;
+const IDLE_BYTES_MAX: f64 = 10_000.0;
 const REFUSED_PERCENT_MAX: f64 = 0.1;
 const REFUSED: Duration = Duration::from_mins(1);
 
@@ -25,6 +26,7 @@ fn main() -> io::Result<()> {
     let cellular = Pace { delay: Duration::from_millis(75), bytes_per_second: 384_000 / 8 };
     outage("600 ms, 64 kbit/s", satellite, 2_500, 70.0)?;
     outage("150 ms, 384 kbit/s", cellular, 15_000, 85.0)?;
+    idle()?;
     refused()
 }
 
@@ -66,6 +68,25 @@ fn outage(name: &str, pace: Pace, lines: u64, used_min: f64) -> io::Result<()> {
     print(&format!("{name}: newest after the line's return"), "s", waited, NEWEST_S_MAX, false);
     print(&format!("{name}: line used while it drains"), "%", used, used_min, true);
     drop(talker.stop());
+    agent.terminate();
+    Ok(())
+}
+
+/// Nothing is said but what keeps the line. TLS adds some 22 bytes a packet to it.
+fn idle() -> io::Result<()> {
+    const LOOK: Duration = Duration::from_secs(185);
+    let dir = tempfile::tempdir()?;
+    let broker = Mosquitto::started(&dir.path().join("broker"));
+    let wire = Wire::to(broker.port(), None);
+    let config = agent::preamble(dir.path(), "1s") + &agent::mqtt_sink("cloud", &wire.url());
+    let mut agent = Agent::started(dir.path(), &config);
+    agent.wait_until("the broker", LIMIT, |status| item(status, "sinks", "cloud")["lag_readings"] == 0);
+    pause(Duration::from_secs(5));
+    let before = wire.bytes();
+    pause(LOOK);
+    let after = wire.bytes();
+    let an_hour = float(after.0 - before.0 + after.1 - before.1) * 3_600.0 / LOOK.as_secs_f64();
+    print("an idle hour, both ways, default keepalive", "B", an_hour, IDLE_BYTES_MAX, false);
     agent.terminate();
     Ok(())
 }
