@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use e2e::agent::{self, Agent, exit, item};
 use e2e::mosquitto::{Mosquitto, Secured};
+use e2e::patience::wait_for;
 use e2e::pki::{Authority, Form, Leaf, Pair, Use};
+use e2e::places;
+use e2e::process::{Process, leashed};
 use e2e::pty::Port;
 use e2e::road::{Line, Stop};
 use e2e::row;
@@ -353,6 +356,38 @@ fn a_renewed_certificate_is_taken_up_and_a_broken_one_is_not_and_no_reading_is_l
     // Nobody saw the device go: it left in good order each time.
     let gone = subscriber.messages().iter().filter(|message| message.payload["state"] == "offline").count();
     assert_eq!(gone, 1, "once, at the end");
+}
+
+#[test]
+fn the_device_sdk_of_aws_hears_what_the_agent_says_within_the_limits_of_iot_core() {
+    let farm = Farm::new();
+    let cloud = farm.authority.issue(&Leaf::client("cloud"));
+    let python = places::python("helpers/subscribe_aws.py");
+    let mut command = leashed(Path::new(python.get_program()));
+    command.args(python.get_args()).arg(farm.port().to_string()).arg(farm.authority.certificate());
+    command.args([&cloud.cert, &cloud.key]).arg("farm/#");
+    let sdk = Process::start("aws-sdk", command, &farm.path().join("sdk.log"));
+    let said = |word: &str| sdk.log().contains(word).then_some(());
+    wait_for("the subscription", LIMIT, || sdk.log_tail(), || said("subscribed"));
+
+    let port = Port::plugged(&farm.path().join("port"));
+    let ca = farm.authority.certificate();
+    let sink = sink("cloud", farm.port(), &ca, Some(&farm.device), "").replace("\"generic\"", "\"aws-iot\"");
+    let config = farm.preamble() + &agent::counter("counter", port.path()) + &sink;
+    let mut agent = Agent::started(farm.path(), &config);
+    agent.wait_open(&port, "counter");
+    port.send(b"n,1\r\nn,2\r\nn,3\r\n", LIMIT);
+    let numbers = || -> Vec<f64> {
+        let log = sdk.log();
+        let messages = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let readings = messages.filter(|message| message["type"] == "application/json");
+        let readings =
+            readings.flat_map(|message| message["payload"]["readings"].as_array().cloned().unwrap_or_default());
+        readings.filter_map(|reading| reading["value"].as_f64()).collect()
+    };
+    wait_for("three readings", LIMIT, || sdk.log_tail(), || (numbers() == [1.0, 2.0, 3.0]).then_some(()));
+    agent.terminate();
+    wait_for("the goodbye", LIMIT, || sdk.log_tail(), || said("offline"));
 }
 
 #[test]
