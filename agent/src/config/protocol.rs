@@ -109,6 +109,7 @@ fn read_decode(section: &Section<'_>) -> Option<DecodeSpec> {
         Decoder::Struct => DecodeSpec::Struct(StructSpec {
             byte_order: section.require("byte_order", choice(BYTE_ORDERS))?,
             hex_from: section.get("hex_from", count(0)),
+            length: section.get("length", count(1)),
         }),
     };
     section.finish();

@@ -1,6 +1,8 @@
 //! Short ways to say a spec in the tests.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod logger;
+
 use instruments::{
     Check, DecodeSpec, DelimitedSpec, FieldSpec, FrameSpec, Kind, LineEnd, LineSpec, Mechanics, NmeaSpec, ProtocolSpec,
     Separator,
