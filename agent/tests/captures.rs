@@ -332,7 +332,7 @@ fn ask(config: &InstrumentConfig, came: &[u8], chunk_bytes: usize) -> (Vec<u8>, 
     protocol.begin(now);
     loop {
         match protocol.next(now) {
-            Step::Send(bytes) if sent.is_empty() => sent = bytes.to_vec(),
+            Step::Send(bytes) if sent.is_empty() => sent = bytes,
             Step::Send(_) | Step::Break | Step::Idle { .. } => {}
             Step::Wait { until_mono_ms } => match chunks.next() {
                 Some(chunk) if !sent.is_empty() => protocol.receive(chunk, at(now), &mut out),

@@ -6,7 +6,7 @@ use std::path::Path;
 /// What the instrument itself sent: an OOI file without its data logger's prefixes and messages.
 pub fn instrument_bytes(capture: &str) -> Vec<u8> {
     // This file is read by tests of two packages.
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().find(|folder| folder.join("Cargo.lock").exists());
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().find(|folder| folder.join("Cargo.lock").is_file());
     let path = root.expect("the packages stand in the repository").join("tests/data").join(capture);
     let bytes = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     if !capture.starts_with("ooi/") {
