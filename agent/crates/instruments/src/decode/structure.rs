@@ -64,11 +64,7 @@ impl Struct {
         let frame = match self.hex_from {
             None => frame,
             Some(first) => {
-                self.bytes.clear();
-                for pair in frame.get(first..).unwrap_or_default().chunks(2) {
-                    let byte = read_hex(pair).filter(|_| pair.len() == 2).and_then(|byte| u8::try_from(byte).ok());
-                    self.bytes.push(byte.ok_or(Refusal::NoMatch)?);
-                }
+                unhex(frame.get(first..).unwrap_or_default(), &mut self.bytes).ok_or(Refusal::NoMatch)?;
                 &self.bytes
             }
         };
@@ -89,6 +85,16 @@ impl Struct {
         }
         Ok(())
     }
+}
+
+/// The bytes that hex digits say, two each.
+pub(crate) fn unhex(digits: &[u8], bytes: &mut Vec<u8>) -> Option<()> {
+    bytes.clear();
+    for pair in digits.chunks(2) {
+        let byte = read_hex(pair).filter(|_| pair.len() == 2).and_then(|byte| u8::try_from(byte).ok());
+        bytes.push(byte?);
+    }
+    Some(())
 }
 
 impl Selector {
