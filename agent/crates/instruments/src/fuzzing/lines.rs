@@ -29,7 +29,7 @@ pub fn delimited(bytes: &[u8]) {
     let (variety, said) = parted(bytes);
     let seps = [Separator::Bytes(b",".to_vec()), Separator::Bytes(b"::".to_vec()), Separator::Whitespace];
     let columns = pick(&[None, Some(3..=3), Some(2..=5)], variety >> 2);
-    let decode = DecodeSpec::Delimited(DelimitedSpec { sep: pick(&seps, variety), columns });
+    let decode = DecodeSpec::Delimited(DelimitedSpec { sep: pick(&seps, variety), columns, pattern: None });
     let formats = ["%Y-%m-%d", "%d %b %y %H:%M:%S%.f", "%j", "%s"];
     let time = TimeSpec {
         fields: vec!["1".to_owned()],

@@ -30,7 +30,7 @@ pub fn stream(frame: FrameSpec, check: Check, decode: DecodeSpec) -> ProtocolSpe
 }
 
 pub fn table(sep: Separator, columns: usize, frame: FrameSpec) -> ProtocolSpec {
-    let decode = DecodeSpec::Delimited(DelimitedSpec { sep, columns: Some(columns..=columns) });
+    let decode = DecodeSpec::Delimited(DelimitedSpec { sep, columns: Some(columns..=columns), pattern: None });
     stream(frame, Check::None, decode)
 }
 
