@@ -8,8 +8,7 @@
 #[path = "../crates/instruments/tests/common/logger.rs"]
 mod logger;
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -309,18 +308,14 @@ fn a_torn_record_gives_its_own_values_or_none() {
 
 /// Register, type and order as one quantity each; named by their place so that they keep their order.
 fn register_config(exchange: &Exchange) -> InstrumentConfig {
-    let mut text =
-        format!("every = \"1s\"\n[instrument.i.protocol]\ntype = \"modbus-rtu\"\nunit = {}\n", exchange.sent[0]);
+    let mut text = format!("every = \"1s\"\nprotocol = {{ type = \"modbus-rtu\", unit = {} }}\n", exchange.sent[0]);
     for (index, said) in exchange.said.iter().enumerate() {
         let mut parts = said.split(['/', '=']);
         let mut part = || parts.next().expect("register/type=value");
         let (register, kind) = (part(), part());
         let order = if said.contains("/CDAB") { "CDAB" } else { "ABCD" };
-        write!(
-            text,
-            "[instrument.i.quantity.r{index:02}]\nregister = {register}\ntype = \"{kind}\"\norder = \"{order}\"\nunit = \"1\"\n"
-        )
-        .expect("a string takes it");
+        let place = format!("register = {register}, type = \"{kind}\", order = \"{order}\"");
+        writeln!(text, "quantity.r{index:02} = {{ {place}, unit = \"1\" }}").expect("a string takes it");
     }
     configured(&text)
 }

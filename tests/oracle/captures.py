@@ -133,14 +133,14 @@ def hydrogen(line):
     return {"hydrogen_lel": number(cells[1])}
 
 
-CTD_NOISE = re.compile(r"S>|time out|error -->|.*low battery", re.I)
+CTD_NOISE = re.compile(r"S>[^,]*$|time out|error -->|.*low battery", re.I)
 
 
 def ctd(line):
     """Three values; salinity and sound velocity, or an ECO's three counts; a date; three values or none."""
     if CTD_NOISE.match(line):
         return IGNORED
-    cells = [cell.strip() for cell in line.removeprefix("#").split(",")]
+    cells = [cell.strip() for cell in line.removeprefix("S>").lstrip().removeprefix("#").split(",")]
     dated = [place for place, cell in enumerate(cells) if re.fullmatch(r"\d\d [A-Z][a-z]{2} \d{4} [\d:]{8}", cell)]
     need(len(dated) == 1 and dated[0] in (3, 5, 6) and len(cells) - dated[0] in (1, 4))
     others = [number(cell) for place, cell in enumerate(cells) if place != dated[0]]
@@ -272,7 +272,21 @@ WEATHER = nmea(
     wind_angle=("MWV.1", "MWV.5", INVALID),
     wind_speed=("MWV.3", "MWV.5", INVALID),
 )
-WAVES = nmea(zero_crossings="TSPWA.7", wave_height_mean="TSPWA.8", wave_period_spectral="TSPWA.9")
+WAVES = nmea(
+    zero_crossings="TSPWA.7",
+    wave_height_mean="TSPWA.8",
+    wave_period_spectral="TSPWA.9",
+    wave_height_max="TSPWA.10",
+    wave_height_significant="TSPWA.11",
+    wave_period_significant="TSPWA.12",
+    wave_height_tenth="TSPWA.13",
+    wave_period_tenth="TSPWA.14",
+    wave_period_mean="TSPWA.15",
+    wave_period_peak="TSPWA.16",
+    wave_height_spectral="TSPWA.18",
+    wave_direction="TSPWA.19",
+    wave_spread="TSPWA.20",
+)
 
 # --- all captures ---
 
@@ -383,6 +397,16 @@ WAVE = dict(
     zero_crossings="number_zero_crossings",
     wave_height_mean="average_wave_height",
     wave_period_spectral="mean_spectral_period",
+    wave_height_max="max_wave_height",
+    wave_height_significant="significant_wave_height",
+    wave_period_significant="significant_period",
+    wave_height_tenth="wave_height_10",
+    wave_period_tenth="wave_period_10",
+    wave_period_mean="mean_wave_period",
+    wave_period_peak="peak_wave_period",
+    wave_height_spectral="wave_height_hmo",
+    wave_direction="mean_direction",
+    wave_spread="mean_spread",
 )
 NTP_TO_UNIX = 2_208_988_800
 
@@ -456,7 +480,8 @@ def exchange(sent, came, swapped):
         octets = data[2 * offset : 2 * offset + width]
         if swapped and width == 4:
             octets = octets[2:] + octets[:2]
-        said.append(f"{first + offset}/{form}{'/CDAB' if swapped and width == 4 else ''}={shown(float(struct.unpack(pattern, octets)[0]))}")
+        value, order = float(struct.unpack(pattern, octets)[0]), "/CDAB" if swapped and width == 4 else ""
+        said.append(f"{first + offset}/{form}{order}={shown(value)}")
     print("exchange", sent.hex(), ":", came.hex(), ":", *said)
 
 
@@ -502,7 +527,8 @@ def binary():
     for file in ("nmea/bu303-nofix.log", "nmea/ublox-neo-m8n.log"):
         octets = (DATA / file).read_bytes()
         sentences = re.findall(rb"[$!]([^$!\r\n*]*)\*([0-9A-Fa-f]{2})", octets)
-        assert not [body for body, said in sentences if pynmea2.NMEASentence.checksum(body.decode("latin-1")) == int(said, 16)]
+        for body, said in sentences:
+            assert pynmea2.NMEASentence.checksum(body.decode("latin-1")) != int(said, 16), body
         print(f"\ncapture {file} nmea-gps")
 
 
