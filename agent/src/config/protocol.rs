@@ -94,7 +94,8 @@ fn read_decode(section: &Section<'_>) -> Option<DecodeSpec> {
         Decoder::Delimited => {
             let sep = section.require("sep", separator);
             let columns = section.get("columns", columns);
-            DecodeSpec::Delimited(DelimitedSpec { sep: sep?, columns })
+            let pattern = section.get("pattern", text);
+            DecodeSpec::Delimited(DelimitedSpec { sep: sep?, columns, pattern })
         }
         Decoder::Regex => DecodeSpec::Regex(RegexSpec { pattern: section.require("pattern", text)? }),
         Decoder::KeyValue => DecodeSpec::KeyValue(KeyValueSpec {
@@ -109,6 +110,7 @@ fn read_decode(section: &Section<'_>) -> Option<DecodeSpec> {
         Decoder::Struct => DecodeSpec::Struct(StructSpec {
             byte_order: section.require("byte_order", choice(BYTE_ORDERS))?,
             hex_from: section.get("hex_from", count(0)),
+            length: section.get("length", count(1)),
         }),
     };
     section.finish();

@@ -24,7 +24,7 @@ fn main() {
     let nmea = spec(None, Check::NmeaXor, DecodeSpec::Nmea(NmeaSpec::default()));
     run("nmea     ", &nmea, &["DBT.3", "MTW.1"], b"$SDDBT,7.7,f,2.3,M,1.3,F*05\r\n");
     let sep = Separator::Bytes(b"\t".to_vec());
-    let optode = DecodeSpec::Delimited(DelimitedSpec { sep, columns: Some(12..=12) });
+    let optode = DecodeSpec::Delimited(DelimitedSpec { sep, columns: Some(12..=12), pattern: None });
     let line = b"4831\t379\t354.255\t94.962\t7.658\t32.971\t32.971\t41.373\t8.402\t738.5\t797.6\t448.6\r\n";
     run("delimited", &spec(Some(b"4831\t"), Check::None, optode), &["3", "4", "5"], line);
     let json = DecodeSpec::Json(JsonSpec { root: "/payload".to_owned() });

@@ -6,6 +6,7 @@
 
 use model::Stamp;
 
+use crate::decode::structure::unhex;
 use crate::decode::{DecodeSpec, Decoder};
 use crate::field::{FieldSpec, Kind, Wanted};
 use crate::output::{Output, Row, Sample, SampleValue};
@@ -121,8 +122,8 @@ pub(crate) struct Watch {
 enum Texts {
     /// A decoder of the same frames, every field a text.
     Decoder(Box<Decoder>),
-    /// Offset and width of each field.
-    Places(Vec<Option<(usize, usize)>>),
+    /// Offset and width of each field, in the frame or in what its hex digits say.
+    Places { places: Vec<Option<(usize, usize)>>, hex_from: Option<usize> },
 }
 
 impl Watch {
@@ -138,7 +139,10 @@ impl Watch {
         let reader = match Decoder::try_new(spec, &texts) {
             Ok(decoder) => Texts::Decoder(Box::new(decoder)),
             // Binary frames hold no texts.
-            Err(_) => Texts::Places(wanted.iter().map(|wanted| place(&wanted.field)).collect()),
+            Err(_) => Texts::Places {
+                places: wanted.iter().map(|wanted| place(&wanted.field)).collect(),
+                hex_from: if let DecodeSpec::Struct(spec) = spec { spec.hex_from } else { None },
+            },
         };
         Self { parts, reader }
     }
@@ -155,7 +159,15 @@ impl Watch {
                 };
                 decoded.map(|()| samples.into_iter().filter_map(text).collect()).unwrap_or_default()
             }
-            Texts::Places(places) => {
+            Texts::Places { places, hex_from } => {
+                let mut bytes = Vec::new();
+                let frame = match hex_from {
+                    // What the decoder took is hex digits.
+                    Some(first) => {
+                        unhex(frame.get(*first..).unwrap_or_default(), &mut bytes).map_or(frame, |()| &bytes)
+                    }
+                    None => frame,
+                };
                 let cut = |place: &Option<(usize, usize)>| place.and_then(|(at, len)| frame.get(at..at + len));
                 let places = places.iter().map(cut).enumerate();
                 places.filter_map(|(field, bytes)| Some((field, hex(bytes?)))).collect()
@@ -182,4 +194,23 @@ fn place(field: &str) -> Option<(usize, usize)> {
 pub(crate) fn hex(bytes: &[u8]) -> String {
     let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     digits.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::structure::StructSpec;
+    use crate::number::ByteOrder;
+    use model::{Clock, Timestamp};
+
+    /// A SAMI says its record in hex digits. What stood for a value was shown as the digits' own bytes, from a place
+    /// elsewhere in the line: `0C40` was told as `30 41`.
+    #[test]
+    fn what_stood_in_a_record_of_hex_digits_is_what_they_say() {
+        let spec = DecodeSpec::Struct(StructSpec { byte_order: ByteOrder::Big, hex_from: Some(1), length: None });
+        let field = FieldSpec { field: "1:u16".to_owned(), kind: Kind::Number, missing: Vec::new(), good: None };
+        let mut watch = Watch::new(&spec, &[Wanted::value(&field)], vec![vec![Part::Value(0)]]);
+        let at = Stamp { time: Timestamp::from_millis(0), mono_ms: 0, clock: Clock::Synced };
+        assert_eq!(watch.said(at, b"*EE0C4007"), [Said { part: Part::Value(0), text: "0c 40".to_owned() }]);
+    }
 }

@@ -57,6 +57,7 @@ pub const ALL: &[Profile] = &[
     profile!("nmea-thermometer"),
     profile!("nmea-weather"),
     profile!("oregon-rfid"),
+    profile!("oregon-rfid-csv"),
     profile!("rbr-logger"),
     profile!("rdm630"),
     profile!("rs485-soil-7in1"),

@@ -33,6 +33,14 @@ pub enum Refusal {
         /// Bytes there are.
         found: usize,
     },
+    /// More or fewer bytes than a record has.
+    #[error("the frame has {found} bytes, not {expected}")]
+    Size {
+        /// As configured.
+        expected: usize,
+        /// Bytes there are.
+        found: usize,
+    },
     /// A record of several lines that ended in the middle.
     #[error("the record was not finished")]
     Unfinished,
@@ -129,6 +137,7 @@ impl Refusal {
             Refusal::NoFrame => "no-frame",
             Refusal::Length { .. } => "length",
             Refusal::Short { .. } => "short",
+            Refusal::Size { .. } => "size",
             Refusal::Unfinished => "unfinished",
             Refusal::NoChecksum => "no-checksum",
             Refusal::Checksum { .. } => "checksum",

@@ -32,7 +32,8 @@ impl ProtocolSpec {
     /// A protocol of which nothing is said but its mechanics: lines, no check, the whole line as one column.
     pub fn own(mechanics: Mechanics) -> Self {
         let frame = FrameSpec::Line(LineSpec { end: LineEnd::Newline, start: None, max: FRAME_BYTES_DEFAULT });
-        let decode = DecodeSpec::Delimited(DelimitedSpec { sep: Separator::Bytes(b",".to_vec()), columns: None });
+        let decode =
+            DecodeSpec::Delimited(DelimitedSpec { sep: Separator::Bytes(b",".to_vec()), columns: None, pattern: None });
         Self { mechanics, frame, check: Check::None, decode, ignore: Vec::new(), time: None }
     }
 }

@@ -12,7 +12,8 @@ use instruments::{
 };
 
 fn comma() -> ProtocolSpec {
-    let decode = DecodeSpec::Delimited(DelimitedSpec { sep: Separator::Bytes(b",".to_vec()), columns: None });
+    let decode =
+        DecodeSpec::Delimited(DelimitedSpec { sep: Separator::Bytes(b",".to_vec()), columns: None, pattern: None });
     stream(line(LineEnd::Newline, None), Check::None, decode)
 }
 

@@ -7,8 +7,9 @@
 mod common;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use common::logger::instrument_bytes;
 use common::{line, nmea, number, stamp, stream, table, text};
 use instruments::{
     BracketSpec, ByteOrder, Check, Counts, DecodeSpec, Encoding, FieldSpec, FrameSpec, JoinedSpec, LineEnd, LineSpec,
@@ -96,7 +97,7 @@ fn a_record_broken_over_many_lines_says_what_its_driver_authors_expect() {
     let until = r"^\*[0-9A-F]{464}$".to_owned();
     let frame = FrameSpec::Joined(JoinedSpec { line, until, join: Vec::new() });
     let sum = SumCheck { span: (3, Some(-2)), encoding: Encoding::Hex, over: Over::Hex, ..Sum::Sum8.at_end() };
-    let decode = DecodeSpec::Struct(StructSpec { byte_order: ByteOrder::Big, hex_from: Some(1) });
+    let decode = DecodeSpec::Struct(StructSpec { byte_order: ByteOrder::Big, hex_from: Some(1), length: None });
     check("expect_ooi.csv", "ooi/sami_ph/20140424.phsen2.log", &stream(frame, Check::Sum(sum), decode), &[]);
 }
 
@@ -229,41 +230,4 @@ fn read_expected(name: &str, capture: &str) -> Expected {
     }
     assert!(!expected.fields.is_empty(), "nothing is expected of {capture}");
     expected
-}
-
-/// What the instrument itself sent: an OOI file without its data logger's prefixes and messages.
-fn instrument_bytes(capture: &str) -> Vec<u8> {
-    let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../tests/data").join(capture);
-    let bytes = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    if !capture.starts_with("ooi/") {
-        return bytes;
-    }
-    let mut out = Vec::new();
-    for line in bytes.split(|byte| *byte == b'\n') {
-        if let Some(said) = strip_logger(line.strip_suffix(b"\r").unwrap_or(line)) {
-            out.extend_from_slice(said);
-            out.extend_from_slice(b"\r\n");
-        }
-    }
-    out
-}
-
-/// `YYYY/MM/DD HH:MM:SS.mmm `, then either the instrument's line or `[name:DLOGPn]:` and a message; some firmware puts
-/// the instrument's line behind that too.
-fn strip_logger(line: &[u8]) -> Option<&[u8]> {
-    const MESSAGES: [&[u8]; 4] = [b"Instrument ", b"Idle state", b"Logger started", b"Data logger"];
-    const PATTERN: &[u8] = b"dddd/dd/dd dd:dd:dd.d";
-    let fits = |(byte, shape): (&u8, &u8)| if *shape == b'd' { byte.is_ascii_digit() } else { byte == shape };
-    if line.len() < PATTERN.len() || !line.iter().zip(PATTERN).all(fits) {
-        return None;
-    }
-    let rest = &line[PATTERN.len()..];
-    let digits = rest.iter().take(2).take_while(|byte| byte.is_ascii_digit()).count();
-    let rest = rest[digits..].strip_prefix(b" ").unwrap_or(&rest[digits..]);
-    let name_end = rest.iter().position(|byte| *byte == b']').filter(|_| rest.starts_with(b"["));
-    match name_end.and_then(|end| rest[end..].strip_prefix(b"]:")) {
-        Some(said) if said.is_empty() || MESSAGES.iter().any(|message| said.starts_with(message)) => None,
-        Some(said) => Some(said),
-        None => Some(rest),
-    }
 }

@@ -1,24 +1,30 @@
 //! Columns between separators: `4831\t379\t354.255\t...`.
 //!
 //! A dead sensor may take its column with it (ASIMET: 12 become 11): with `columns` given, any other number refuses the
-//! frame, so that nothing shifts silently. An empty column is nothing only where `missing` has `""`.
+//! frame, so that nothing shifts silently. Where there is no checksum, `pattern` says what a whole record looks like: one
+//! that broke off in a column, or lost its end and ran into the next, may have as many columns as it should. An empty column is nothing only where `missing` has `""`.
 
 use std::ops::RangeInclusive;
+
+use ::regex::bytes::Regex;
 
 use crate::decode::columns::Columns;
 use crate::field::{Field, Wanted};
 use crate::limits::COLUMNS_MAX;
 use crate::output::Row;
+use crate::pattern::compile;
 use crate::refusal::Refusal;
 use crate::spec::{Fault, Place, SpecError};
 
-/// Columns (`decode = { type = "delimited", sep, columns }`). Field: the column's number, from 1.
+/// Columns (`decode = { type = "delimited", sep, columns, pattern }`). Field: the column's number, from 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DelimitedSpec {
     /// What stands between columns.
     pub sep: Separator,
     /// How many there are; `None`: as many as the fields need, or more.
     pub columns: Option<RangeInclusive<usize>>,
+    /// What every record matches.
+    pub pattern: Option<String>,
 }
 
 /// What stands between columns.
@@ -34,6 +40,7 @@ pub enum Separator {
 pub(crate) struct Delimited {
     sep: Separator,
     expected: RangeInclusive<usize>,
+    pattern: Option<Regex>,
     wanted: Vec<(usize, Field)>,
     columns: Columns,
 }
@@ -60,7 +67,9 @@ impl Delimited {
             Some(_) => columns,
             None => least..=usize::MAX,
         };
-        Ok(Self { sep: spec.sep.clone(), expected, wanted, columns: Columns::default() })
+        let pattern = spec.pattern.as_deref().map(compile).transpose();
+        let pattern = pattern.map_err(|fault| Place::Key("decode.pattern").fault(fault))?;
+        Ok(Self { sep: spec.sep.clone(), expected, pattern, wanted, columns: Columns::default() })
     }
 
     pub fn decode(&mut self, frame: &[u8], row: &mut Row<'_>) -> Result<(), Refusal> {
@@ -78,7 +87,8 @@ impl Delimited {
                 row.push(index, field.read(text)?);
             }
         }
-        Ok(())
+        // Last: that a column is missing, or is no number, says more.
+        if self.pattern.as_ref().is_none_or(|pattern| pattern.is_match(frame)) { Ok(()) } else { Err(Refusal::NoMatch) }
     }
 }
 
@@ -95,7 +105,22 @@ mod tests {
     use crate::decode::{DecodeSpec, Decoder};
 
     fn spec(sep: &[u8], columns: Option<RangeInclusive<usize>>) -> DecodeSpec {
-        DecodeSpec::Delimited(DelimitedSpec { sep: Separator::Bytes(sep.to_vec()), columns })
+        DecodeSpec::Delimited(DelimitedSpec { sep: Separator::Bytes(sep.to_vec()), columns, pattern: None })
+    }
+
+    /// A logger's line broke off in its first column, and the next one ran into it: twelve columns, and a pressure of
+    /// 1011011.98. Another did so while a sensor kept its column for itself: eleven and one.
+    #[test]
+    fn what_does_not_look_like_a_record_is_none() {
+        let pattern = Some(r"^\d{3,4}\.\d+ \d{1,3}\.\d+ ".to_owned());
+        let spec = DecodeSpec::Delimited(DelimitedSpec { sep: Separator::Whitespace, columns: Some(3..=3), pattern });
+        let read = |frame| read(&spec, &fields(&["1", "2"]), frame);
+        assert_eq!(read(b"1011.98 80.614 23.995"), Ok("0=1011.98 1=80.614".to_owned()));
+        assert_eq!(read(b"1011011.98 80.614 23.995"), Err(Refusal::NoMatch));
+        assert_eq!(read(b"1011.98 1011.98 23.995"), Err(Refusal::NoMatch));
+        assert_eq!(read(b"1011.98 80.614"), Err(Refusal::Columns { min: 3, max: 3, found: 2 }));
+        let refused = Refusal::NotANumber { field: "2".to_owned(), text: "80.614B".to_owned() };
+        assert_eq!(read(b"1011.98 80.614B 23.995"), Err(refused));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Binary numbers at fixed places: `B5 62 01 02 ...`.
 //!
-//! Bytes have no columns to shift: a frame of the wrong length or content must be found out by its check.
+//! Bytes have no columns to shift: a frame of the wrong content must be found out by its check. Where there is none, as in
+//! the hex lines of a CTD, `length` finds out the ones that broke off or ran into each other.
 
 use crate::field::{Field, Wanted};
 use crate::limits::COUNTED_BYTES_MAX;
@@ -10,7 +11,7 @@ use crate::refusal::Refusal;
 use crate::simulate::float;
 use crate::spec::{Fault, Place, SpecError};
 
-/// Binary numbers (`decode = { type = "struct", byte_order, hex_from }`). Field: `12:u16`, the offset from 0 and the
+/// Binary numbers (`decode = { type = "struct", byte_order, hex_from, length }`). Field: `12:u16`, the offset from 0 and the
 /// type; `12:u16.3` is bit 3 of it, from 0 for the least.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StructSpec {
@@ -18,12 +19,15 @@ pub struct StructSpec {
     pub byte_order: ByteOrder,
     /// From this offset on the frame is hex digits, two a byte, and offsets count the bytes they say (SAMI).
     pub hex_from: Option<usize>,
+    /// How many bytes a record has, without its checksum; of hex digits, how many they say. `None`: enough for the fields.
+    pub length: Option<usize>,
 }
 
 #[derive(Debug)]
 pub(crate) struct Struct {
     order: ByteOrder,
     hex_from: Option<usize>,
+    length: Option<usize>,
     wanted: Vec<(Selector, Field)>,
     bytes: Vec<u8>,
 }
@@ -52,21 +56,21 @@ impl Struct {
             let selector = selector.ok_or_else(|| Place::Field(index).fault(Fault::NotAPlace(spec.field.clone())))?;
             wanted.push((selector, field));
         }
-        Ok(Self { order: spec.byte_order, hex_from: spec.hex_from, wanted, bytes: Vec::new() })
+        let StructSpec { byte_order: order, hex_from, length } = *spec;
+        Ok(Self { order, hex_from, length, wanted, bytes: Vec::new() })
     }
 
     pub fn decode(&mut self, frame: &[u8], row: &mut Row<'_>) -> Result<(), Refusal> {
         let frame = match self.hex_from {
             None => frame,
             Some(first) => {
-                self.bytes.clear();
-                for pair in frame.get(first..).unwrap_or_default().chunks(2) {
-                    let byte = read_hex(pair).filter(|_| pair.len() == 2).and_then(|byte| u8::try_from(byte).ok());
-                    self.bytes.push(byte.ok_or(Refusal::NoMatch)?);
-                }
+                unhex(frame.get(first..).unwrap_or_default(), &mut self.bytes).ok_or(Refusal::NoMatch)?;
                 &self.bytes
             }
         };
+        if let Some(expected) = self.length.filter(|length| *length != frame.len()) {
+            return Err(Refusal::Size { expected, found: frame.len() });
+        }
         for (index, (selector, field)) in self.wanted.iter().enumerate() {
             let needed = selector.offset + selector.width;
             let bytes = frame.get(selector.offset..needed).ok_or_else(|| Refusal::Short {
@@ -81,6 +85,16 @@ impl Struct {
         }
         Ok(())
     }
+}
+
+/// The bytes that hex digits say, two each.
+pub(crate) fn unhex(digits: &[u8], bytes: &mut Vec<u8>) -> Option<()> {
+    bytes.clear();
+    for pair in digits.chunks(2) {
+        let byte = read_hex(pair).filter(|_| pair.len() == 2).and_then(|byte| u8::try_from(byte).ok());
+        bytes.push(byte?);
+    }
+    Some(())
 }
 
 impl Selector {
@@ -133,7 +147,7 @@ mod tests {
     use crate::decode::{DecodeSpec, Decoder};
 
     fn spec(byte_order: ByteOrder, hex_from: Option<usize>) -> DecodeSpec {
-        DecodeSpec::Struct(StructSpec { byte_order, hex_from })
+        DecodeSpec::Struct(StructSpec { byte_order, hex_from, length: None })
     }
 
     #[test]
@@ -158,6 +172,17 @@ mod tests {
             assert!(read(&spec, &fields(&["1:u16"]), torn).is_err());
         }
         assert!(read(&spec, &fields(&["1:u16"]), b"").is_err());
+    }
+
+    /// A line of hex digits broke off after two of them, and the next one ran into it: twelve bytes were there, each a
+    /// place too far behind.
+    #[test]
+    fn a_record_of_another_length_is_none() {
+        let spec = StructSpec { byte_order: ByteOrder::Big, hex_from: Some(0), length: Some(3) };
+        let read = |frame| read(&DecodeSpec::Struct(spec.clone()), &fields(&["0:u16"]), frame);
+        assert_eq!(read(b"305B33"), Ok("0=12379".to_owned()));
+        assert_eq!(read(b"30305B33"), Err(Refusal::Size { expected: 3, found: 4 }));
+        assert_eq!(read(b"305B"), Err(Refusal::Size { expected: 3, found: 2 }));
     }
 
     #[test]

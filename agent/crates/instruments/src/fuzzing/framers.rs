@@ -25,7 +25,7 @@ const FRAME_BYTES: usize = 24;
 const SUMS: [Sum; 7] = [Sum::Xor8, Sum::Sum8, Sum::Sum16, Sum::Crc16Modbus, Sum::Crc16Ccitt, Sum::Crc16Arc, Sum::Crc32];
 
 fn columns() -> DecodeSpec {
-    DecodeSpec::Delimited(DelimitedSpec { sep: Separator::Bytes(b",".to_vec()), columns: None })
+    DecodeSpec::Delimited(DelimitedSpec { sep: Separator::Bytes(b",".to_vec()), columns: None, pattern: None })
 }
 
 fn fields() -> [FieldSpec; 2] {

@@ -29,7 +29,7 @@ pub fn delimited(bytes: &[u8]) {
     let (variety, said) = parted(bytes);
     let seps = [Separator::Bytes(b",".to_vec()), Separator::Bytes(b"::".to_vec()), Separator::Whitespace];
     let columns = pick(&[None, Some(3..=3), Some(2..=5)], variety >> 2);
-    let decode = DecodeSpec::Delimited(DelimitedSpec { sep: pick(&seps, variety), columns });
+    let decode = DecodeSpec::Delimited(DelimitedSpec { sep: pick(&seps, variety), columns, pattern: None });
     let formats = ["%Y-%m-%d", "%d %b %y %H:%M:%S%.f", "%j", "%s"];
     let time = TimeSpec {
         fields: vec!["1".to_owned()],
@@ -88,9 +88,10 @@ pub fn structure(bytes: &[u8]) {
     let (variety, said) = parted(bytes);
     let byte_order = pick(&[ByteOrder::Big, ByteOrder::Little], variety);
     let hex_from = pick(&[None, Some(1), Some(20)], variety >> 1);
+    let length = pick(&[None, Some(35)], variety >> 3);
     let check = Check::Sum(Sum::Sum8.at_end());
     let frame = FrameSpec::Counted(CountedSpec { magic: Vec::new(), length: Length::Fixed(36), max: 36 });
     let fields = ["0:u8", "1:f32", "3:i16", "2:u32.31", "0:f64", "1:i64", "7:u64"].map(number);
     let right: Vec<u8> = said.chunks(35).flat_map(|body| proven(check, body)).collect();
-    hear(&spec(frame, check, DecodeSpec::Struct(StructSpec { byte_order, hex_from })), &fields, &right);
+    hear(&spec(frame, check, DecodeSpec::Struct(StructSpec { byte_order, hex_from, length })), &fields, &right);
 }

@@ -1,6 +1,8 @@
 //! Short ways to say a spec in the tests.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod logger;
+
 use instruments::{
     Check, DecodeSpec, DelimitedSpec, FieldSpec, FrameSpec, Kind, LineEnd, LineSpec, Mechanics, NmeaSpec, ProtocolSpec,
     Separator,
@@ -28,7 +30,7 @@ pub fn stream(frame: FrameSpec, check: Check, decode: DecodeSpec) -> ProtocolSpe
 }
 
 pub fn table(sep: Separator, columns: usize, frame: FrameSpec) -> ProtocolSpec {
-    let decode = DecodeSpec::Delimited(DelimitedSpec { sep, columns: Some(columns..=columns) });
+    let decode = DecodeSpec::Delimited(DelimitedSpec { sep, columns: Some(columns..=columns), pattern: None });
     stream(frame, Check::None, decode)
 }
 
