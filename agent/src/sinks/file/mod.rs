@@ -5,13 +5,14 @@
 //! taken for an empty folder on the SD card.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
 use super::DeliverError;
 use super::lake::Store;
+use super::lake::shelf::{Found, ShelfError};
 
 /// A folder that holds objects.
 pub struct Folder {
@@ -23,6 +24,67 @@ impl Folder {
     pub fn new(root: PathBuf) -> Self {
         Self { root }
     }
+
+    /// What lies under a key, if it has at most so many bytes.
+    pub fn get(&self, key: &str, bytes_max: u64) -> Result<Found, ShelfError> {
+        let path = self.root.join(key);
+        self.look(read(&path, bytes_max), &path).map(|found| found.unwrap_or(Found::Nothing))
+    }
+
+    /// The size of what lies under a key.
+    pub fn size(&self, key: &str) -> Result<Option<u64>, ShelfError> {
+        let path = self.root.join(key);
+        self.look(fs::metadata(&path).map(|facts| facts.len()), &path)
+    }
+
+    /// Puts an object where there is none; false if there is one.
+    pub fn put_absent(&self, key: &str, bytes: &[u8]) -> Result<bool, ShelfError> {
+        if self.size_if_any(key)?.is_some() {
+            return Ok(false);
+        }
+        self.put_over(key, bytes).map(|()| true)
+    }
+
+    /// Puts an object, over one that may be there.
+    pub fn put_over(&self, key: &str, bytes: &[u8]) -> Result<(), ShelfError> {
+        let path = self.root.join(key);
+        write(&self.root, &path, bytes).map_err(|error| ShelfError::disk(&path, error))
+    }
+
+    /// A folder that is to be filled may not be there yet.
+    fn size_if_any(&self, key: &str) -> Result<Option<u64>, ShelfError> {
+        let path = self.root.join(key);
+        match fs::metadata(&path) {
+            Ok(facts) => Ok(Some(facts.len())),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(ShelfError::disk(&path, error)),
+        }
+    }
+
+    /// A file that is not there is an answer, as long as the folder is.
+    fn look<T>(&self, found: io::Result<T>, path: &Path) -> Result<Option<T>, ShelfError> {
+        match found {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if is_absent(&error) && self.root.is_dir() => Ok(None),
+            Err(error) if is_absent(&error) => Err(ShelfError::Away(format!("{} is not there", self.root.display()))),
+            Err(error) => Err(ShelfError::disk(path, error)),
+        }
+    }
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+fn read(path: &Path, bytes_max: u64) -> io::Result<Found> {
+    let file = File::open(path)?;
+    let size = file.metadata()?.len();
+    if size > bytes_max {
+        return Ok(Found::Larger(size));
+    }
+    let mut bytes = Vec::new();
+    file.take(bytes_max).read_to_end(&mut bytes)?;
+    Ok(Found::Bytes(bytes.into()))
 }
 
 impl Store for Folder {
