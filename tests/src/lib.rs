@@ -19,6 +19,7 @@ pub mod seaweed;
 pub mod subscriber;
 pub mod wire;
 
+pub mod counted;
 pub mod lake;
 pub mod row;
 

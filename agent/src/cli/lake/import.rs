@@ -51,6 +51,7 @@ pub async fn import(args: &Args, config: Option<&Config>, is_json: bool) -> anyh
         return Err(ShelfError::Away(format!("{} is no folder", args.from.display())).into());
     }
     let parts = stick::parts(&args.from).map_err(|error| ShelfError::disk(&args.from, error))?;
+    to.shelf.make()?;
     let mut report = Report { is_json, ..Report::default() };
     for part in parts {
         let is_asked = args.device.site.as_ref().is_none_or(|site| *site == part.home.site)

@@ -37,9 +37,14 @@ impl Folder {
         self.look(fs::metadata(&path).map(|facts| facts.len()), &path)
     }
 
+    /// Makes the folder, if it is not there; the one above it is not made.
+    pub fn make(&self) -> Result<(), ShelfError> {
+        make(&self.root).map_err(|error| ShelfError::disk(&self.root, error))
+    }
+
     /// Puts an object where there is none; false if there is one.
     pub fn put_absent(&self, key: &str, bytes: &[u8]) -> Result<bool, ShelfError> {
-        if self.size_if_any(key)?.is_some() {
+        if self.size(key)?.is_some() {
             return Ok(false);
         }
         self.put_over(key, bytes).map(|()| true)
@@ -49,16 +54,6 @@ impl Folder {
     pub fn put_over(&self, key: &str, bytes: &[u8]) -> Result<(), ShelfError> {
         let path = self.root.join(key);
         write(&self.root, &path, bytes).map_err(|error| ShelfError::disk(&path, error))
-    }
-
-    /// A folder that is to be filled may not be there yet.
-    fn size_if_any(&self, key: &str) -> Result<Option<u64>, ShelfError> {
-        let path = self.root.join(key);
-        match fs::metadata(&path) {
-            Ok(facts) => Ok(Some(facts.len())),
-            Err(error) if is_absent(&error) => Ok(None),
-            Err(error) => Err(ShelfError::disk(&path, error)),
-        }
     }
 
     /// A file that is not there is an answer, as long as the folder is.
@@ -100,12 +95,16 @@ impl Store for Folder {
     }
 }
 
-fn write(root: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn make(root: &Path) -> io::Result<()> {
     match fs::create_dir(root) {
-        Ok(()) => sync_folder(root.parent())?,
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(error),
+        Ok(()) => sync_folder(root.parent()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
     }
+}
+
+fn write(root: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    make(root)?;
     let folder = path.parent().unwrap_or(root);
     fs::create_dir_all(folder)?;
     let beside = path.with_extension("part");

@@ -56,6 +56,14 @@ impl Shelf {
         Self { store, requests: AtomicU64::new(0) }
     }
 
+    /// Makes ready for objects: a folder is made below one that is there, a bucket is somebody's decision.
+    pub fn make(&self) -> Result<(), ShelfError> {
+        match &self.store {
+            Place::Folder(folder) => folder.make(),
+            Place::Bucket(_) => Ok(()),
+        }
+    }
+
     /// What lies under a key, if it has at most so many bytes.
     pub async fn get(&self, key: &str, bytes_max: u64) -> Result<Found, ShelfError> {
         self.count();
