@@ -191,7 +191,7 @@ fn no_question_to_a_bucket_lists_it() {
 /// The files below a folder that have this in their path, in order.
 fn files(folder: &Path, part: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+    for entry in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("readable").path()) {
         if entry.is_dir() {
             found.extend(files(&entry, part));
         } else if entry.to_string_lossy().contains(part) {
@@ -219,14 +219,15 @@ fn edit(manifest: &Path, change: impl FnOnce(&mut Vec<String>)) {
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     change(&mut lines);
     let plain = manifest.with_extension("plain");
-    fs::write(&plain, lines.iter().map(|line| format!("{line}\n")).collect::<String>()).unwrap();
-    fs::write(manifest, zstd(&["-cq"], &plain)).unwrap();
-    fs::remove_file(plain).unwrap();
+    fs::write(&plain, lines.join("\n") + "\n").expect("beside it");
+    fs::write(manifest, zstd(&["-cq"], &plain)).expect("a file of ours");
+    fs::remove_file(plain).expect("just written");
 }
 
 /// Finding and key of everything that `verify` says against a lake.
 fn found(agent: &Agent, lake: &Path) -> Vec<(String, String)> {
-    let output = agent.cli(&["--json", "lake", "verify", lake.to_str().unwrap()]);
+    let lake = lake.to_str().expect("a path of ours");
+    let output = agent.cli(&["--json", "lake", "verify", lake]);
     let all = lines(&output);
     let sum = all.last().expect("a sum");
     let is_whole = sum["ok"] == true;
@@ -238,96 +239,174 @@ fn found(agent: &Agent, lake: &Path) -> Vec<(String, String)> {
         .map(|line| (text(line, "finding"), text(line, "key") + &text(line, "before")))
         .collect();
     assert_eq!(is_whole, findings.is_empty());
-    let people = agent.cli(&["lake", "verify", lake.to_str().unwrap()]);
+    let people = agent.cli(&["lake", "verify", lake]);
     assert!(findings.iter().all(|(_, key)| agent::stdout(&people).contains(key.as_str())), "people are told too");
     findings
 }
 
-#[test]
-fn every_damage_is_found_and_named() {
-    let seed = seed();
-    println!("SEED={seed}");
-    let dir = tempfile::tempdir().unwrap();
-    let lake = dir.path().join("lake");
-    let agent = heard(dir.path(), &agent::file_sink("usb", &lake, "parquet"));
-    assert_eq!(found(&agent, &lake), []);
-    let key = |path: &Path, lake: &Path| path.strip_prefix(lake).unwrap().to_str().unwrap().to_owned();
-    let said = |finding: &str, key: &str| (finding.to_owned(), key.to_owned());
-    let mut number = 0;
-    let mut damaged = |what: &str, damage: &dyn Fn(&[PathBuf], &Path)| {
-        number += 1;
-        let copy = dir.path().join(format!("damaged-{number}"));
-        copy_of(&lake, &copy);
+/// A lake that is whole, and copies of it to damage.
+struct Whole {
+    dir: tempfile::TempDir,
+    agent: Agent,
+}
+
+/// A damaged lake: what `verify` said, the keys of its objects, and of its manifest.
+struct Damaged {
+    findings: Vec<(String, String)>,
+    keys: Vec<String>,
+    manifest: String,
+}
+
+impl Whole {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        let lake = dir.path().join("lake");
+        let agent = heard(dir.path(), &agent::file_sink("usb", &lake, "parquet"));
+        assert_eq!(found(&agent, &lake), []);
+        Self { dir, agent }
+    }
+
+    #[track_caller]
+    fn damaged(&self, what: &str, damage: impl FnOnce(&[PathBuf], &Path)) -> Damaged {
+        let copy = self.dir.path().join("damaged");
+        fs::remove_dir_all(&copy).ok();
+        copy_of(&self.dir.path().join("lake"), &copy);
         let (objects, manifest) = (files(&copy, "/readings/"), files(&copy, "/manifests/").pop().expect("one"));
         assert!(objects.len() >= 4, "{} objects", objects.len());
         damage(&objects, &manifest);
-        let findings = found(&agent, &copy);
+        let findings = found(&self.agent, &copy);
         println!("{what}: {findings:?}");
-        let keys: Vec<String> = objects.iter().map(|path| key(path, &copy)).collect();
-        (findings, keys, key(&manifest, &copy))
-    };
+        let key = |path: &PathBuf| path.strip_prefix(&copy).expect("below it").display().to_string();
+        Damaged { findings, keys: objects.iter().map(key).collect(), manifest: key(&manifest) }
+    }
+}
 
-    let (findings, keys, _) = damaged("an object deleted", &|objects, _| fs::remove_file(&objects[1]).unwrap());
-    assert_eq!(findings, [said("object-missing", &keys[1])]);
+impl Damaged {
+    #[track_caller]
+    fn says(&self, expected: &[(&str, &String)]) {
+        let found: Vec<_> = self.findings.iter().map(|(finding, key)| (finding.as_str(), key)).collect();
+        assert_eq!(found, expected);
+    }
+}
+
+#[test]
+fn an_object_that_is_missing_altered_swapped_or_cut_short_is_named() {
+    let seed = seed();
+    println!("SEED={seed}");
+    let whole = Whole::new();
+    let lake = whole.damaged("an object deleted", |objects, _| fs::remove_file(&objects[1]).unwrap());
+    lake.says(&[("object-missing", &lake.keys[1])]);
 
     for turn in 0..8_u64 {
-        let (findings, keys, _) = damaged("one bit flipped", &|objects, _| {
+        let lake = whole.damaged("one bit flipped", |objects, _| {
             let mut bytes = fs::read(&objects[2]).unwrap();
             let bit = usize::try_from(seed.wrapping_add(turn).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 16).unwrap();
             let at = bit / 8 % bytes.len();
             bytes[at] ^= 1 << (bit % 8);
             fs::write(&objects[2], bytes).unwrap();
         });
-        assert_eq!(findings, [said("content", &keys[2])]);
+        lake.says(&[("content", &lake.keys[2])]);
     }
 
-    let (findings, keys, _) = damaged("two objects swapped", &|objects, _| {
+    let lake = whole.damaged("two objects swapped", |objects, _| {
         let (one, other) = (fs::read(&objects[1]).unwrap(), fs::read(&objects[2]).unwrap());
         fs::write(&objects[1], other).unwrap();
         fs::write(&objects[2], one).unwrap();
     });
-    assert_eq!(findings.iter().map(|(_, key)| key).collect::<Vec<_>>(), [&keys[1], &keys[2]]);
+    assert_eq!(lake.findings.iter().map(|(_, key)| key).collect::<Vec<_>>(), [&lake.keys[1], &lake.keys[2]]);
 
-    let (findings, keys, _) = damaged("an object cut short", &|objects, _| {
+    let lake = whole.damaged("an object cut short", |objects, _| {
         let bytes = fs::read(&objects[0]).unwrap();
         fs::write(&objects[0], &bytes[..bytes.len() / 2]).unwrap();
     });
-    assert_eq!(findings, [said("size", &keys[0])]);
+    lake.says(&[("size", &lake.keys[0])]);
+}
 
-    let (findings, keys, _) = damaged("a line removed", &|_, manifest| {
-        edit(manifest, |lines| drop(lines.remove(1)));
-    });
-    assert_eq!(findings, [said("line-missing", &keys[2])]);
+#[test]
+fn a_manifest_line_that_is_missing_altered_or_moved_is_named() {
+    let whole = Whole::new();
+    let lake = whole.damaged("a line removed", |_, manifest| edit(manifest, |lines| drop(lines.remove(1))));
+    lake.says(&[("line-missing", &lake.keys[2])]);
 
-    let (findings, keys, _) = damaged("the first line removed", &|_, manifest| {
-        edit(manifest, |lines| drop(lines.remove(0)));
-    });
-    assert_eq!(findings, [said("nothing-before", &keys[1])]);
+    let lake = whole.damaged("the first line removed", |_, manifest| edit(manifest, |lines| drop(lines.remove(0))));
+    lake.says(&[("nothing-before", &lake.keys[1])]);
 
-    let (findings, keys, _) = damaged("a line altered", &|_, manifest| {
+    let lake = whole.damaged("a line altered", |_, manifest| {
         edit(manifest, |lines| lines[1] = lines[1].replace("\"agent\":\"", "\"agent\":\"9"));
     });
-    assert_eq!(findings, [said("line-altered", &keys[1])]);
+    lake.says(&[("line-altered", &lake.keys[1])]);
 
-    let (findings, keys, _) = damaged("a line that hides a low value", &|_, manifest| {
+    let lake = whole.damaged("a line that hides a low value", |_, manifest| {
         edit(manifest, |lines| lines[1] = lines[1].replacen("\"min\":", "\"min\":1", 1));
     });
-    assert_eq!(findings, [said("line-altered", &keys[1]), said("field", &keys[1])]);
+    lake.says(&[("line-altered", &lake.keys[1]), ("field", &lake.keys[1])]);
 
-    let (findings, keys, _) = damaged("two lines swapped", &|_, manifest| edit(manifest, |lines| lines.swap(1, 2)));
-    assert!(
-        findings.contains(&said("line-moved", &keys[1])) && findings.contains(&said("line-moved", &keys[2])),
-        "{findings:?}"
-    );
+    let lake = whole.damaged("two lines swapped", |_, manifest| edit(manifest, |lines| lines.swap(1, 2)));
+    lake.says(&[("line-moved", &lake.keys[2]), ("line-moved", &lake.keys[1]), ("line-moved", &lake.keys[3])]);
 
-    let (findings, _, manifest) = damaged("the manifest cut short", &|_, manifest| {
+    let lake = whole.damaged("the manifest cut short", |_, manifest| {
         let bytes = fs::read(manifest).unwrap();
         fs::write(manifest, &bytes[..bytes.len() - 1]).unwrap();
     });
-    assert_eq!(findings, [said("manifest", &manifest), said("nothing", "")]);
+    lake.says(&[("manifest", &lake.manifest), ("nothing", &String::new())]);
 
-    let (findings, _, _) = damaged("the manifest deleted", &|_, manifest| fs::remove_file(manifest).unwrap());
-    assert_eq!(findings, [said("nothing", "")]);
+    let lake = whole.damaged("the manifest deleted", |_, manifest| fs::remove_file(manifest).unwrap());
+    lake.says(&[("nothing", &String::new())]);
+}
+
+#[test]
+fn what_was_lost_on_the_device_is_a_gap_in_the_lake_and_no_hole() {
+    let dir = tempfile::tempdir().unwrap();
+    let (media, away) = (dir.path().join("media"), dir.path().join("away"));
+    fs::create_dir(&media).unwrap();
+    let port = Port::plugged(&dir.path().join("port"));
+    let lake = media.join("lake");
+    let config = agent::preamble(dir.path(), "100ms")
+        + &agent::counter("counter", port.path())
+        + &agent::file_sink("usb", &lake, "ndjson");
+    let mut agent = Agent::started(dir.path(), &config);
+    let say = |agent: &Agent, count: u64, lag: std::ops::RangeInclusive<u64>| {
+        agent.wait_open(&port, "counter");
+        (1..=50).for_each(|number| port.send(format!("n,{number}\r\n").as_bytes(), LIMIT));
+        agent.wait_until("all readings", LIMIT, |status| {
+            agent::item(status, "instruments", "counter")["readings_total"] == count
+                && status["journal"]["at_risk_readings"] == 0
+                && agent::item(status, "sinks", "usb")["lag_readings"].as_u64().is_some_and(|it| lag.contains(&it))
+        });
+    };
+    say(&agent, 50, 0..=0);
+    // The stick is pulled out, fifty readings wait for it, and the disk loses them.
+    fs::rename(&media, &away).unwrap();
+    say(&agent, 100, 50..=u64::MAX);
+    agent.terminate();
+    let journal = dir.path().join("journal");
+    let generation = files(&journal, "/g0").into_iter().find(|path| path.ends_with("db")).expect("a generation");
+    fs::write(generation, b"gone").unwrap();
+    ends_with(&agent.cli(&["journal", "repair"]), 0);
+    fs::remove_dir_all(journal.join("sealed")).ok();
+    fs::rename(&away, &media).unwrap();
+    agent.start();
+    agent.wait_ready();
+    say(&agent, 50, 0..=0);
+    agent.terminate();
+
+    let verified = agent.cli(&["--json", "lake", "verify"]);
+    ends_with(&verified, 0);
+    let lines = lines(&verified);
+    let sum = lines.last().expect("a sum");
+    assert_eq!((&sum["ok"], &sum["findings"]), (&true.into(), &0.into()), "{lines:#?}");
+    let gap = lines.iter().find(|line| line.get("gap").is_some()).expect("the gap");
+    assert_eq!(gap["gap"]["reason"], "corrupt");
+    let people = agent::stdout(&agent.cli(&["lake", "verify"]));
+    assert!(
+        people.contains("gap at ") && people.contains("corrupt, positions ") && people.contains("complete: "),
+        "{people}"
+    );
+    let objects = agent.cli(&["--json", "lake", "ls"]);
+    println!("{people}{}", agent::stdout(&objects));
+    let ranges: Vec<_> =
+        self::lines(&objects).iter().map(|line| (line["first"].as_u64(), line["next"].as_u64())).collect();
+    assert!(ranges.windows(2).any(|pair| pair[0].1 < pair[1].0), "positions are lost: {ranges:?}");
 }
 
 #[test]

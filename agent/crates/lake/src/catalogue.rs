@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use model::{Day, Epoch, SeqRange, Timestamp};
+use model::{Clock, Day, Epoch, SeqRange, Timestamp};
 
 use crate::chain::{Link, check_chain, uncovered};
 use crate::digest::Digest;
@@ -91,13 +91,20 @@ impl Catalogue {
 
     /// Whether the first journal in these lines has one from before an instant, by a clock that can be believed.
     pub fn reaches_back_to(&self, from: Timestamp) -> bool {
-        let Some(epoch) = self.epochs().first().copied() else { return false };
-        self.entries().any(|entry| entry.line.epoch == *epoch && is_trusted(&entry.line) && entry.line.time_min <= from)
+        let Some(epoch) = self.entries().next().map(|entry| &entry.line.epoch) else { return false };
+        self.believed().any(|line| line.epoch == *epoch && line.time_min <= from)
     }
 
     /// Whether some journal has gone on behind an instant.
     pub fn reaches_on_to(&self, to: Timestamp) -> bool {
-        self.entries().any(|entry| is_trusted(&entry.line) && entry.line.time_min >= to)
+        self.believed().any(|line| line.time_min >= to)
+    }
+
+    /// The lines whose times can be believed; all of them where a device has no other clock.
+    fn believed(&self) -> impl Iterator<Item = &ManifestLine> {
+        let is_trusted = |line: &ManifestLine| !line.clock.contains_key(&Clock::Untrusted);
+        let has_other = self.entries().any(|entry| is_trusted(&entry.line));
+        self.entries().map(|entry| &entry.line).filter(move |line| !has_other || is_trusted(line))
     }
 
     /// Positions that no line answers for, journal by journal.
@@ -131,14 +138,14 @@ impl Catalogue {
     }
 
     fn open_ends(&self, query: &Query, looked: (Day, Day)) -> Vec<Finding> {
-        let ends = self.lowest().zip(self.entries().max_by_key(|entry| entry.line.time_max));
+        let ends = self.lowest().zip(self.believed().max_by_key(|line| line.time_max));
         let Some((first, last)) = ends else {
             return vec![Finding::Nothing { from: looked.0, to: looked.1 }];
         };
         let is_begun = self.has_start() || query.from.is_some_and(|from| self.reaches_back_to(from));
-        let is_over = query.to.is_none_or(|to| self.reaches_on_to(to) || last.line.time_max >= to);
+        let is_over = query.to.is_none_or(|to| last.time_max >= to);
         let before = (!is_begun).then(|| Finding::NothingBefore { key: first.key.clone(), time: first.time_min });
-        let after = Finding::NothingAfter { key: last.line.key.clone(), time: last.line.time_max };
+        let after = Finding::NothingAfter { key: last.key.clone(), time: last.time_max };
         before.into_iter().chain((!is_over).then_some(after)).collect()
     }
 
@@ -151,10 +158,6 @@ impl Catalogue {
         let epoch = &self.entries().next()?.line.epoch;
         self.lines_of(epoch).min_by_key(|line| line.first)
     }
-}
-
-fn is_trusted(line: &ManifestLine) -> bool {
-    !line.clock.contains_key(&model::Clock::Untrusted)
 }
 
 fn overlaps<'a>(lines: impl Iterator<Item = &'a ManifestLine>) -> Vec<Finding> {

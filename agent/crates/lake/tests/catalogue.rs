@@ -9,7 +9,7 @@ use lake::{
     Catalogue, Chain, Entry, Finding, Format, Home, ManifestDay, ManifestLine, Query, Row, RowJson, Walk, merge,
     open_object, verify_chain,
 };
-use model::{Day, Epoch, InstrumentId, Quality, QuantityId, Row as RecordJson, Seq, SeqRange, Timestamp};
+use model::{Clock, Day, Epoch, InstrumentId, Quality, QuantityId, Row as RecordJson, Seq, SeqRange, Timestamp};
 
 const DAY: i64 = 86_400_000;
 
@@ -26,18 +26,20 @@ fn noon(day: i64) -> Timestamp {
 struct Device {
     chain: Chain,
     next: u64,
+    clock: Clock,
     manifests: BTreeMap<Day, ManifestDay>,
 }
 
 impl Device {
     fn new() -> Self {
-        Self { chain: Chain::start(origin().epoch), next: 1, manifests: BTreeMap::new() }
+        Self { chain: Chain::start(origin().epoch), next: 1, clock: Clock::Synced, manifests: BTreeMap::new() }
     }
 
     fn uploads(&mut self, read: i64, uploaded: i64) {
         let records: Vec<_> = (self.next..self.next + 10).map(|seq| number(seq, NOON + read * DAY, 7.5)).collect();
         self.next += 10;
         let line = encode(Format::Ndjson, &records).line;
+        let line = ManifestLine { clock: BTreeMap::from([(self.clock, line.rows)]), ..line };
         let day = self.manifests.entry(noon(uploaded).day()).or_default();
         day.append(line, noon(uploaded), &mut self.chain).expect("its own epoch");
     }
@@ -153,6 +155,21 @@ fn an_end_that_nothing_proves_is_named() {
     device.manifests.remove(&noon(0).day());
     assert!(matches!(findings(&device, &Query::default(), 20).as_slice(), [Finding::NothingBefore { .. }]));
     assert!(matches!(findings(&Device::new(), &Query::default(), 20).as_slice(), [Finding::Nothing { .. }]));
+}
+
+#[test]
+fn a_device_without_a_trusted_clock_is_judged_by_the_one_it_has() {
+    let mut device = Device::new();
+    device.clock = Clock::Untrusted;
+    (0..30).for_each(|day| device.uploads(day, day));
+    let query = between(10, 12);
+    assert_eq!((device.walk(&query, 29).1, findings(&device, &query, 29)), ((9, 12), vec![]));
+    // Beside a better one, what it says without it proves nothing.
+    let mut device = Device::new();
+    (0..10).for_each(|day| device.uploads(day, day));
+    device.clock = Clock::Untrusted;
+    (10..30).for_each(|day| device.uploads(day, day));
+    assert_eq!(device.walk(&query, 29).1, (9, 29));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use lake::{RowJson, open_object};
 use model::{Epoch, Seq};
 
 use super::{Asked, reading};
-use crate::cli::Exit;
+use crate::cli::{Exit, screen};
 
 /// Objects that are fetched ahead: a few megabytes each.
 const OBJECTS_AT_ONCE: usize = 4;
@@ -46,7 +46,7 @@ pub async fn get(asked: &Asked) -> anyhow::Result<Exit> {
     }
     out.flush()?;
     for finding in &findings {
-        eprintln!("tidegate: {finding}");
+        eprintln!("tidegate: {}", screen::harmless(&finding.to_string()));
     }
     Ok(if findings.is_empty() { Exit::Fine } else { Exit::NotFine })
 }

@@ -24,7 +24,7 @@ use serde_json::json;
 use super::place::{self, Lake};
 use super::stick::{self, Part};
 use super::{Device, Store, reading};
-use crate::cli::Exit;
+use crate::cli::{Exit, screen};
 use crate::config::Config;
 use crate::sinks::lake::shelf::{Found, ShelfError};
 
@@ -260,7 +260,7 @@ impl Report {
             object["says"] = finding.to_string().into();
             writeln!(out, "{object}")?;
         } else {
-            writeln!(out, "{finding}")?;
+            writeln!(out, "{}", screen::harmless(&finding.to_string()))?;
         }
         Ok(())
     }

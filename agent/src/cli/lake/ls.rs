@@ -32,7 +32,7 @@ pub async fn ls(asked: &Asked, is_json: bool) -> anyhow::Result<Exit> {
         lake.shelf.requests()
     );
     for finding in &catalogue.findings {
-        eprintln!("tidegate: {finding}");
+        eprintln!("tidegate: {}", screen::harmless(&finding.to_string()));
     }
     Ok(if catalogue.findings.is_empty() { Exit::Fine } else { Exit::NotFine })
 }
@@ -41,7 +41,7 @@ fn for_people(entry: &Entry, home: &Home) -> String {
     let line = &entry.line;
     let mut instruments: Vec<&str> = line.instruments.iter().map(|series| series.instrument.as_str()).collect();
     instruments.dedup();
-    let key = home.place_of(line).unwrap_or_else(|| line.key.clone());
+    let key = home.place_of(line).unwrap_or_else(|| screen::harmless(&line.key));
     let (from, to, rows, bytes) = (line.time_min, line.time_max, line.rows, screen::bytes(line.bytes));
     format!("{from}  {to}  {rows:>7} rows  {bytes:>10}  {}  {key}", instruments.join(","))
 }

@@ -21,8 +21,10 @@ use super::{Asked, Question, reading};
 use crate::cli::{Exit, screen};
 use crate::sinks::lake::shelf::ShelfError;
 
-/// Objects that are checked at once: a few megabytes each.
+/// Objects that are read at once: a few megabytes each.
 const OBJECTS_AT_ONCE: usize = 4;
+/// Sizes that are asked for at once: no bytes to speak of.
+const SIZES_AT_ONCE: usize = 16;
 
 /// What to prove.
 #[derive(Debug, ClapArgs)]
@@ -61,7 +63,8 @@ pub async fn verify(asked: &Asked, depth: Depth, is_json: bool) -> anyhow::Resul
         let line = entry.line.clone();
         async move { check(lake, home, &line, depth).await.map(|findings| (line, findings)) }
     };
-    let mut checked = stream::iter(selected.clone()).map(check_one).buffered(OBJECTS_AT_ONCE);
+    let at_once = if depth == Depth::Contents { OBJECTS_AT_ONCE } else { SIZES_AT_ONCE };
+    let mut checked = stream::iter(selected.clone()).map(check_one).buffered(at_once);
     while let Some((line, findings)) = checked.try_next().await? {
         findings.iter().try_for_each(|finding| report.finding(finding))?;
         line.gaps.iter().try_for_each(|gap| report.gap(&line, gap))?;
@@ -112,7 +115,7 @@ impl Report {
     fn finding(&mut self, finding: &Finding) -> anyhow::Result<()> {
         self.findings += 1;
         if !self.is_json {
-            return say(&finding.to_string());
+            return say(&screen::harmless(&finding.to_string()));
         }
         let mut object = serde_json::to_value(finding)?;
         object["says"] = finding.to_string().into();
@@ -128,7 +131,8 @@ impl Report {
         let times = gap.lost_from.zip(gap.lost_to).map(|(from, to)| format!(", {from} to {to}"));
         let count = if gap.count == 0 { "some".to_owned() } else { gap.count.to_string() };
         let (lost, times) = (lost.unwrap_or_default(), times.unwrap_or_default());
-        say(&format!("gap at {}: {count} records lost, {}{lost}{times}", gap.seq, gap.reason))
+        let reason = screen::harmless(&gap.reason);
+        say(&format!("gap at {}: {count} records lost, {reason}{lost}{times}", gap.seq))
     }
 
     fn end(&self, sum: &Value) -> anyhow::Result<Exit> {
