@@ -479,6 +479,22 @@ fn a_stick_is_carried_to_another_folder_and_what_does_not_fit_is_named() {
 }
 
 #[test]
+fn rows_that_a_lake_has_in_other_objects_are_not_carried_into_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, other) = (dir.path().join("one"), dir.path().join("other"));
+    let agent = heard(dir.path(), &(agent::file_sink("a", &one, "ndjson") + &agent::file_sink("b", &other, "parquet")));
+    let before = files(&one, "/");
+    let output = agent.cli(&["--json", "lake", "import", other.to_str().unwrap(), "a"]);
+    ends_with(&output, exit::NOT_FINE);
+    let said = lines(&output);
+    let (sum, findings) = said.split_last().expect("a sum");
+    assert!(!findings.is_empty() && findings.iter().all(|line| line["finding"] == "overlap"), "{said:#?}");
+    assert_eq!((&sum["copied"], &sum["lines"]), (&0.into(), &0.into()));
+    assert_eq!(files(&one, "/"), before);
+    ends_with(&agent.cli(&["lake", "verify", "a"]), 0);
+}
+
+#[test]
 fn what_can_not_be_asked_is_said_with_the_right_exit_code() {
     let dir = tempfile::tempdir().unwrap();
     let config = dir.path().join("tidegate.toml");
