@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const ROOMS: &[(&str, &[&str])] = &[
     ("acquire", &["backoff", "clock", "config", "record", "telemetry"]),
     ("backoff", &[]),
-    ("cli", &["acquire", "clock", "config", "control", "run", "simulate", "telemetry"]),
+    ("cli", &["acquire", "clock", "config", "control", "run", "simulate", "sinks", "telemetry"]),
     ("clock", &[]),
     ("config", &[]),
     ("control", &["clock", "config", "telemetry"]),

@@ -1,6 +1,7 @@
 """A client of the object store: boto3, and nothing of the agent's.
 
 usage: store.py STORE make-bucket BUCKET | put-if-absent BUCKET KEY TEXT | keys BUCKET
+                      | put BUCKET KEY FILE | get BUCKET KEY FILE | delete BUCKET KEY
 STORE: {"endpoint", "key_id", "secret", "region"}
 """
 
@@ -29,6 +30,12 @@ elif command == "put-if-absent":
     except botocore.exceptions.ClientError as error:
         answer = error.response
     print(answer["ResponseMetadata"]["HTTPStatusCode"])
+elif command == "put":
+    client.put_object(Bucket=bucket, Key=rest[0], Body=open(rest[1], "rb").read())
+elif command == "get":
+    open(rest[1], "wb").write(client.get_object(Bucket=bucket, Key=rest[0])["Body"].read())
+elif command == "delete":
+    client.delete_object(Bucket=bucket, Key=rest[0])
 elif command == "keys":
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
         for found in page.get("Contents", []):

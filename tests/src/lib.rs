@@ -21,6 +21,7 @@ pub mod seaweed;
 pub mod subscriber;
 pub mod wire;
 
+pub mod counted;
 pub mod lake;
 pub mod row;
 

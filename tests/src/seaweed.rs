@@ -114,6 +114,11 @@ impl Seaweed {
         format!("http://127.0.0.1:{}", self.ports.s3)
     }
 
+    /// Host and port.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.ports.s3)
+    }
+
     /// For the agent's `secret_access_key_file`.
     pub fn secret_file(&self) -> PathBuf {
         self.dir.join("secret")
@@ -133,6 +138,22 @@ impl Seaweed {
     /// Puts an object unless its key is taken; gives back the HTTP status.
     pub fn put_if_absent(&self, bucket: &str, key: &str, body: &str) -> String {
         self.boto(&["put-if-absent", bucket, key, body])
+    }
+
+    /// Changes the bytes of an object behind everybody's back.
+    pub fn alter(&self, bucket: &str, key: &str, change: impl FnOnce(&mut Vec<u8>)) {
+        let file = self.dir.join("altered");
+        let name = file.to_str().expect("a path of ours");
+        self.boto(&["get", bucket, key, name]);
+        let mut bytes = fs::read(&file).expect("boto3 wrote it");
+        change(&mut bytes);
+        fs::write(&file, bytes).expect("write into the store's folder");
+        self.boto(&["put", bucket, key, name]);
+    }
+
+    /// Removes an object.
+    pub fn delete(&self, bucket: &str, key: &str) {
+        self.boto(&["delete", bucket, key]);
     }
 
     /// The keys of a bucket, in order.

@@ -6,6 +6,7 @@
 mod check;
 mod demo;
 mod journal;
+mod lake;
 mod probe;
 mod profiles;
 mod run;
@@ -23,6 +24,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{Config, ConfigError, Layers};
 use crate::control::client::ClientError;
+use crate::sinks::lake::shelf::ShelfError;
 use crate::telemetry::logs;
 
 /// Edge ingestion agent: serial instruments to a durable journal to S3 and MQTT.
@@ -56,6 +58,8 @@ enum Command {
     Tail(tail::Args),
     /// What is on disk: stat, export, verify, repair
     Journal(journal::Args),
+    /// What is in a lake, found without listing it: ls, get, verify, import
+    Lake(lake::Args),
     /// One instrument by itself, step by step: captured bytes, or one exchange on its port
     Probe(probe::Args),
     /// The instrument profiles that ship; NAME: one of them whole
@@ -126,6 +130,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
             }
             journal::main(args, &load(&cli.config)?, cli.json)
         }
+        Command::Lake(args) => lake::main(args, &cli.config, cli.json),
         Command::Probe(args) => probe::main(args, &cli.config, cli.json, cli.verbose),
         Command::Profiles(args) => profiles::main(args, cli.json),
         Command::Simulate(args) => simulate::main(args, &cli.config),
@@ -145,6 +150,10 @@ fn explain(error: &anyhow::Error) -> Exit {
     }
     if error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).any(is_broken_pipe) {
         return Exit::Fine;
+    }
+    if let Some(error) = error.downcast_ref::<ShelfError>() {
+        eprintln!("tidegate: {error}");
+        return if matches!(error, ShelfError::Away(_)) { Exit::Unavailable } else { Exit::Disk };
     }
     eprintln!("tidegate: {error:#}");
     match error.downcast_ref::<ClientError>() {

@@ -50,6 +50,11 @@ pub fn clip(line: &str, columns: usize) -> String {
     line.chars().take(columns.saturating_sub(1)).chain(['>']).collect()
 }
 
+/// Text from elsewhere, without what a terminal would obey.
+pub fn harmless(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
 /// Bytes as a person reads them.
 pub fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["B", "KiB", "MiB", "GiB"];

@@ -36,7 +36,8 @@ pub struct Args {
     follow: bool,
 }
 
-fn since(text: &str) -> Result<Timestamp, String> {
+/// A time as people say it: RFC 3339, or how long ago.
+pub(super) fn since(text: &str) -> Result<Timestamp, String> {
     if let Some(time) = Timestamp::parse(text) {
         return Ok(time);
     }

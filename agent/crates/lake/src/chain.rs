@@ -39,9 +39,9 @@ impl Chain {
 }
 
 /// A line with what the chain needs of it.
-struct Link {
-    line: ManifestLine,
-    digest: Digest,
+pub(crate) struct Link<'a> {
+    pub(crate) line: &'a ManifestLine,
+    pub(crate) digest: Digest,
 }
 
 /// Checks the lines of one epoch, in the order in which they stand, over as many days as there are. Where they begin
@@ -49,31 +49,66 @@ struct Link {
 ///
 /// A line that was altered and one that is missing break the chain in the same way. They are told apart by the ranges:
 /// a missing line leaves positions beside its neighbours that no line and no gap answers for.
+///
+/// A lake into which another one was imported has a chain of each sink that wrote it, and each must hold.
 pub fn verify_chain<'a>(
     texts: impl IntoIterator<Item = &'a str>,
     head: Option<&Digest>,
 ) -> Result<Vec<Finding>, LakeError> {
-    let parse = |text: &str| ManifestLine::parse(text).map(|line| Link { line, digest: Digest::of(text.as_bytes()) });
-    let links = texts.into_iter().map(parse).collect::<Result<Vec<_>, _>>()?;
-    let holes = uncovered(links.iter().map(|link| &link.line));
-    let by_digest: HashMap<Digest, &Link> = links.iter().map(|link| (link.digest, link)).collect();
+    let parse = |text: &str| ManifestLine::parse(text).map(|line| (line, Digest::of(text.as_bytes())));
+    let parsed = texts.into_iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+    let links: Vec<_> = parsed.iter().map(|(line, digest)| Link { line, digest: *digest }).collect();
+    Ok(check_chain(&links, head))
+}
+
+/// The same for lines that were read before.
+pub(crate) fn check_chain(links: &[Link<'_>], head: Option<&Digest>) -> Vec<Finding> {
+    let holes = uncovered(links.iter().map(|link| link.line));
+    let by_digest: HashMap<Digest, &Link<'_>> = links.iter().map(|link| (link.digest, link)).collect();
+    let chains = strands(links, &by_digest);
     let mut findings = Vec::new();
+    for chain in &chains {
+        for (index, link) in chain.iter().enumerate() {
+            let before = index.checked_sub(1).map(|index| chain[index]);
+            findings.extend(broken(link, before, &by_digest, &holes));
+        }
+    }
+    let is_end = |head: &Digest| match chains.as_slice() {
+        [] => head.is_none(),
+        chains => chains.iter().filter_map(|chain| chain.last()).any(|last| last.digest == *head),
+    };
+    if head.is_some_and(|head| !is_end(head)) {
+        findings.push(Finding::LinesCutOff { after: links.last().map(|last| last.line.key.clone()) });
+    }
+    findings
+}
+
+/// The chains in these lines. A line that follows none begins another one if it says so, or where nothing is broken by
+/// that: it names no line that is here, and every chain so far goes on behind it.
+fn strands<'l, 'a>(links: &'l [Link<'a>], by_digest: &HashMap<Digest, &Link<'a>>) -> Vec<Vec<&'l Link<'a>>> {
+    let last_named: HashMap<Digest, usize> =
+        links.iter().enumerate().filter_map(|(index, link)| link.line.prev.map(|prev| (prev, index))).collect();
+    let mut chains: Vec<Vec<&Link<'a>>> = Vec::new();
     for (index, link) in links.iter().enumerate() {
-        let before = index.checked_sub(1).map(|index| &links[index]);
-        findings.extend(broken(link, before, &by_digest, &holes));
+        let prev = link.line.prev.unwrap_or_default();
+        let tail = |chain: &Vec<&Link<'a>>| chain.last().map(|last| last.digest);
+        let follows = chains.iter().position(|chain| tail(chain) == Some(prev));
+        let goes_on = |chain| tail(chain).and_then(|tail| last_named.get(&tail)).is_some_and(|named| *named > index);
+        let is_apart = !by_digest.contains_key(&prev) && chains.iter().all(goes_on);
+        let is_start = link.line.prev.is_some() && (prev.is_none() || is_apart);
+        match follows.or_else(|| chains.len().checked_sub(1).filter(|_| !is_start)) {
+            Some(chain) => chains[chain].push(link),
+            None => chains.push(vec![link]),
+        }
     }
-    let last = links.last();
-    if head.is_some_and(|head| last.map_or(Digest::NONE, |last| last.digest) != *head) {
-        findings.push(Finding::LinesCutOff { after: last.map(|last| last.line.key.clone()) });
-    }
-    Ok(findings)
+    chains
 }
 
 /// What is wrong between a line and the one that stands before it.
 fn broken(
-    link: &Link,
-    before: Option<&Link>,
-    by_digest: &HashMap<Digest, &Link>,
+    link: &Link<'_>,
+    before: Option<&Link<'_>>,
+    by_digest: &HashMap<Digest, &Link<'_>>,
     holes: &[SeqRange],
 ) -> Option<Finding> {
     let key = link.line.key.clone();
@@ -87,7 +122,7 @@ fn broken(
         return Some(Finding::LineMoved { key, follows });
     }
     let touches = |hole: &SeqRange, line: &ManifestLine| hole.first == line.next || hole.next == line.first;
-    let beside = holes.iter().filter(|hole| touches(hole, &before.line) || touches(hole, &link.line));
+    let beside = holes.iter().filter(|hole| touches(hole, before.line) || touches(hole, link.line));
     let ranges: Vec<_> = beside.copied().collect();
     if ranges.is_empty() {
         return Some(Finding::LineAltered { key: before.line.key.clone() });

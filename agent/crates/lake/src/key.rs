@@ -6,6 +6,7 @@ use model::{Day, DeviceId, Epoch, Seq, SeqRange, SiteId, Timestamp};
 
 use crate::error::LakeError;
 use crate::format::Format;
+use crate::line::ManifestLine;
 
 /// S3 takes keys of 1024 bytes; names, day and range need at most 320 of them.
 const PREFIX_BYTES_MAX: usize = 512;
@@ -68,6 +69,37 @@ impl ObjectKey {
     }
 }
 
+/// Where the objects and manifests of one device lie, whichever journal they come from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Home {
+    /// Where the lake begins in its bucket or folder.
+    pub prefix: Prefix,
+    /// Where the device stands.
+    pub site: SiteId,
+    /// The device.
+    pub device: DeviceId,
+}
+
+impl Home {
+    /// The key of a day's manifest.
+    pub fn manifest_key(&self, uploaded: Day) -> String {
+        let Self { prefix, site, device } = self;
+        format!("{}manifests/v1/site={site}/device={device}/dt={uploaded}/manifest.ndjson.zst", prefix.as_str())
+    }
+
+    /// Where the object of a manifest line lies; nowhere if its key is another device's, or of another batch than the
+    /// line says. The prefix is the one of this lake: a lake that was copied whole elsewhere keeps its lines as they
+    /// are, because the chain holds them.
+    pub fn place_of(&self, line: &ManifestLine) -> Option<String> {
+        let key = ObjectKey::parse(&line.key).ok()?;
+        let Origin { site, device, epoch, .. } = &key.origin;
+        let is_ours = *site == self.site && *device == self.device;
+        let is_the_lines = *epoch == line.epoch && key.range == line.range() && key.format == line.format;
+        let origin = Origin { prefix: self.prefix.clone(), ..key.origin.clone() };
+        (is_ours && is_the_lines).then(|| ObjectKey { origin, ..key }.to_string())
+    }
+}
+
 impl fmt::Display for ObjectKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { origin: Origin { prefix, site, device, epoch }, day, range, format } = self;
@@ -79,8 +111,8 @@ impl fmt::Display for ObjectKey {
 
 /// `<prefix>manifests/v1/site=<site>/device=<device>/dt=<UTC day of upload>/manifest.ndjson.zst`
 pub fn manifest_key(origin: &Origin, uploaded: Day) -> String {
-    let Origin { prefix, site, device, .. } = origin;
-    format!("{}manifests/v1/site={site}/device={device}/dt={uploaded}/manifest.ndjson.zst", prefix.as_str())
+    let Origin { prefix, site, device, .. } = origin.clone();
+    Home { prefix, site, device }.manifest_key(uploaded)
 }
 
 fn parse(text: &str) -> Option<ObjectKey> {

@@ -5,8 +5,10 @@
 //!
 //! Writing: [`leading_day`] cuts the batch, [`encode`] makes the [`Object`] and its [`ManifestLine`],
 //! [`ManifestDay::append`] seals the line into the [`Chain`]. Reading: [`decode`] gives the [`Row`]s back in sequence
-//! order, [`verify_object`] and [`verify_chain`] say what is wrong, and [`rebuild`] makes a line again from an object.
+//! order, [`verify_object`] and [`verify_chain`] say what is wrong, and [`rebuild`] makes a line again from an object. Finding:
+//! a [`Walk`] says which days' manifests a [`Query`] needs, the [`Catalogue`] of them which objects, and what is missing.
 
+pub mod catalogue;
 pub mod chain;
 pub mod cut;
 pub mod day;
@@ -15,22 +17,29 @@ pub mod error;
 pub mod format;
 pub mod key;
 pub mod line;
+pub mod merge;
 mod ndjson;
 pub mod object;
 mod order;
+pub mod query;
 pub mod row;
 pub mod summary;
 mod table;
 pub mod verify;
+pub mod walk;
 
+pub use catalogue::{Catalogue, Entry};
 pub use chain::{Chain, uncovered, verify_chain};
 pub use cut::leading_day;
 pub use day::ManifestDay;
 pub use digest::Digest;
 pub use error::LakeError;
 pub use format::Format;
-pub use key::{ObjectKey, Origin, Prefix, manifest_key};
+pub use key::{Home, ObjectKey, Origin, Prefix, manifest_key};
 pub use line::{GapLine, ManifestLine, SeriesLine};
+pub use merge::merge;
 pub use object::{About, Batch, Object, decode, encode, rebuild};
-pub use row::Row;
-pub use verify::{Finding, verify_object};
+pub use query::Query;
+pub use row::{Row, RowJson};
+pub use verify::{Finding, open_object, verify_object};
+pub use walk::Walk;

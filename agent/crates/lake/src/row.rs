@@ -3,7 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::{Clock, EventKind, Fact, InstrumentId, Numbered, Quality, QuantityId, Record, Seq, Tags, Timestamp, Value};
+use model::{
+    Clock, Epoch, EventKind, Fact, InstrumentId, Numbered, Quality, QuantityId, Record, Seq, Tags, Timestamp, Value,
+};
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value as Json};
 
 /// A reading or an event. Two rows are equal when every column is, the value to the bit.
 #[derive(Debug, Clone)]
@@ -82,6 +87,56 @@ impl Row {
             },
         }
     }
+}
+
+/// A row as the JSON object that leaves the device: what an NDJSON object has on a line, whatever it was read from.
+#[derive(Debug, Clone, Copy)]
+pub struct RowJson<'a> {
+    /// The row.
+    pub row: &'a Row,
+    /// The journal it comes from.
+    pub epoch: &'a Epoch,
+}
+
+impl Serialize for RowJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Row { time, clock, instrument, quantity, value, value_text, unit, quality, seq, event, tags } = self.row;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("seq", seq)?;
+        map.serialize_entry("epoch", self.epoch)?;
+        map.serialize_entry("time", time)?;
+        map.serialize_entry("clock", clock)?;
+        if let Some(event) = event {
+            map.serialize_entry("event", event)?;
+        }
+        if let Some(instrument) = instrument {
+            map.serialize_entry("instrument", instrument)?;
+        }
+        if let Some(quantity) = quantity {
+            map.serialize_entry("quantity", quantity)?;
+        }
+        if event.is_some() {
+            let facts: Map<String, Json> = object(value_text.as_deref())?;
+            facts.iter().try_for_each(|(name, fact)| map.serialize_entry(name, fact))?;
+            return map.end();
+        }
+        match value_text {
+            Some(text) => map.serialize_entry("value", text.as_ref())?,
+            None => map.serialize_entry("value", value)?,
+        }
+        if let Some(unit) = unit {
+            map.serialize_entry("unit", unit.as_ref())?;
+        }
+        map.serialize_entry("quality", quality)?;
+        if let Some(tags) = tags {
+            map.serialize_entry("tags", &object::<S::Error>(Some(tags))?)?;
+        }
+        map.end()
+    }
+}
+
+fn object<E: serde::ser::Error>(text: Option<&str>) -> Result<Map<String, Json>, E> {
+    text.map_or_else(|| Ok(Map::new()), |text| serde_json::from_str(text).map_err(E::custom))
 }
 
 /// The number of a value that is one.

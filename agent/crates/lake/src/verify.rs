@@ -1,16 +1,25 @@
 //! What can be wrong with a lake, each finding with the name of what it is about.
 
-use model::SeqRange;
+use model::{Day, Epoch, SeqRange, Timestamp};
+use serde::Serialize;
 
 use crate::digest::Digest;
 use crate::key::ObjectKey;
 use crate::line::ManifestLine;
 use crate::object::{decode, summary_of};
+use crate::row::Row;
 use crate::summary::Summary;
 
 /// Something that is not as the manifest says.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize)]
+#[serde(tag = "finding", rename_all = "kebab-case")]
 pub enum Finding {
+    /// There is no such object.
+    #[error("{key}: the object is not there")]
+    ObjectMissing {
+        /// The object.
+        key: String,
+    },
     /// The object has another size: cut short, or grown.
     #[error("{key}: {found} bytes instead of {expected}")]
     Size {
@@ -75,12 +84,79 @@ pub enum Finding {
         /// The object of the line that it was written behind; none if it was the first.
         follows: Option<String>,
     },
+    /// A day's manifest can not be read: it was cut short or altered.
+    #[error("{key}: the manifest can not be read: {reason}")]
+    Manifest {
+        /// The manifest object.
+        key: String,
+        /// Why.
+        reason: String,
+    },
+    /// Positions that no line answers for and no gap explains.
+    #[error("positions {range} of epoch {epoch} are in no object")]
+    Hole {
+        /// The journal.
+        epoch: Epoch,
+        /// Which.
+        range: SeqRange,
+    },
+    /// Two objects answer for the same positions: their rows are there twice.
+    #[error("{key}: positions {range} are in {with} too")]
+    Overlap {
+        /// The one that begins later.
+        key: String,
+        /// The other.
+        with: String,
+        /// Which positions.
+        range: SeqRange,
+    },
+    /// The key is taken by other bytes.
+    #[error("{key}: another object has this name there: sha256 {found} instead of {expected}")]
+    Taken {
+        /// The object.
+        key: String,
+        /// Of the bytes that were to go there.
+        expected: Digest,
+        /// Of those that are there; none where they were not read.
+        found: Digest,
+    },
+    /// The lines begin in the middle, and later than what was asked for.
+    #[error("{key}: nothing shows what stood before it, it begins at {time}")]
+    NothingBefore {
+        /// The object of the first line.
+        key: String,
+        /// Its earliest time.
+        time: Timestamp,
+    },
+    /// The lines end before what was asked for does: there may be more, on its way or lost.
+    #[error("{key}: nothing shows what came after it, it ends at {time}")]
+    NothingAfter {
+        /// The object of the last line.
+        key: String,
+        /// Its latest time.
+        time: Timestamp,
+    },
+    /// There is no line at all.
+    #[error("there is no manifest line, looked from {from} to {to}")]
+    Nothing {
+        /// The first day of upload that was looked at.
+        #[serde(serialize_with = "as_text")]
+        from: Day,
+        /// The last.
+        #[serde(serialize_with = "as_text")]
+        to: Day,
+    },
     /// The chain ends before the head that is known from elsewhere.
     #[error("the chain goes on, but its lines are missing {}", place(.after.as_deref()))]
     LinesCutOff {
         /// The object of the last line that is there.
         after: Option<String>,
     },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn as_text<S: serde::Serializer>(day: &Day, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(day)
 }
 
 fn listed(ranges: &[SeqRange]) -> String {
@@ -91,20 +167,24 @@ fn place(key: Option<&str>) -> String {
     key.map_or_else(|| "at the start".to_owned(), |key| format!("after {key}"))
 }
 
+/// The rows of an object, in sequence order, once its size and digest are what its manifest line says.
+pub fn open_object(line: &ManifestLine, bytes: &[u8]) -> Result<Vec<Row>, Finding> {
+    let key = line.key.clone();
+    let size = u64::try_from(bytes.len()).expect("usize is at most 64 bits");
+    if size != line.bytes {
+        return Err(Finding::Size { key, expected: line.bytes, found: size });
+    }
+    let digest = Digest::of(bytes);
+    if digest != line.sha256 {
+        return Err(Finding::Content { key, expected: line.sha256, found: digest });
+    }
+    decode(line.format, bytes).map_err(|error| Finding::Unreadable { key, reason: error.to_string() })
+}
+
 /// Holds an object against its manifest line: size, digest, key, and every number the line gives.
 pub fn verify_object(line: &ManifestLine, bytes: &[u8]) -> Result<(), Vec<Finding>> {
     let key = || line.key.clone();
-    let found = line.clone().of_bytes(bytes);
-    if found.bytes != line.bytes {
-        return Err(vec![Finding::Size { key: key(), expected: line.bytes, found: found.bytes }]);
-    }
-    if found.sha256 != line.sha256 {
-        return Err(vec![Finding::Content { key: key(), expected: line.sha256, found: found.sha256 }]);
-    }
-    let mut rows = match decode(line.format, bytes) {
-        Ok(rows) => rows,
-        Err(error) => return Err(vec![Finding::Unreadable { key: key(), reason: error.to_string() }]),
-    };
+    let mut rows = open_object(line, bytes).map_err(|finding| vec![finding])?;
     let mut findings = Vec::new();
     let day = rows.first().map(|row| row.time.day());
     let names_it = |named: ObjectKey| {

@@ -5,13 +5,14 @@
 //! taken for an empty folder on the SD card.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
 use super::DeliverError;
 use super::lake::Store;
+use super::lake::shelf::{Found, ShelfError};
 
 /// A folder that holds objects.
 pub struct Folder {
@@ -23,6 +24,62 @@ impl Folder {
     pub fn new(root: PathBuf) -> Self {
         Self { root }
     }
+
+    /// What lies under a key, if it has at most so many bytes.
+    pub fn get(&self, key: &str, bytes_max: u64) -> Result<Found, ShelfError> {
+        let path = self.root.join(key);
+        self.look(read(&path, bytes_max), &path).map(|found| found.unwrap_or(Found::Nothing))
+    }
+
+    /// The size of what lies under a key.
+    pub fn size(&self, key: &str) -> Result<Option<u64>, ShelfError> {
+        let path = self.root.join(key);
+        self.look(fs::metadata(&path).map(|facts| facts.len()), &path)
+    }
+
+    /// Makes the folder, if it is not there; the one above it is not made.
+    pub fn make(&self) -> Result<(), ShelfError> {
+        make(&self.root).map_err(|error| ShelfError::disk(&self.root, error))
+    }
+
+    /// Puts an object where there is none; false if there is one.
+    pub fn put_absent(&self, key: &str, bytes: &[u8]) -> Result<bool, ShelfError> {
+        if self.size(key)?.is_some() {
+            return Ok(false);
+        }
+        self.put_over(key, bytes).map(|()| true)
+    }
+
+    /// Puts an object, over one that may be there.
+    pub fn put_over(&self, key: &str, bytes: &[u8]) -> Result<(), ShelfError> {
+        let path = self.root.join(key);
+        write(&self.root, &path, bytes).map_err(|error| ShelfError::disk(&path, error))
+    }
+
+    /// A file that is not there is an answer, as long as the folder is.
+    fn look<T>(&self, found: io::Result<T>, path: &Path) -> Result<Option<T>, ShelfError> {
+        match found {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if is_absent(&error) && self.root.is_dir() => Ok(None),
+            Err(error) if is_absent(&error) => Err(ShelfError::Away(format!("{} is not there", self.root.display()))),
+            Err(error) => Err(ShelfError::disk(path, error)),
+        }
+    }
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+fn read(path: &Path, bytes_max: u64) -> io::Result<Found> {
+    let file = File::open(path)?;
+    let size = file.metadata()?.len();
+    if size > bytes_max {
+        return Ok(Found::Larger(size));
+    }
+    let mut bytes = Vec::new();
+    file.take(bytes_max).read_to_end(&mut bytes)?;
+    Ok(Found::Bytes(bytes.into()))
 }
 
 impl Store for Folder {
@@ -38,12 +95,16 @@ impl Store for Folder {
     }
 }
 
-fn write(root: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn make(root: &Path) -> io::Result<()> {
     match fs::create_dir(root) {
-        Ok(()) => sync_folder(root.parent())?,
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(error),
+        Ok(()) => sync_folder(root.parent()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
     }
+}
+
+fn write(root: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    make(root)?;
     let folder = path.parent().unwrap_or(root);
     fs::create_dir_all(folder)?;
     let beside = path.with_extension("part");

@@ -6,6 +6,7 @@
 //! confirms, so that a crash in between adds no line twice and forgets none.
 
 mod ledger;
+pub mod shelf;
 
 use std::future::Future;
 use std::path::Path;

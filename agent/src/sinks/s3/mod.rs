@@ -10,7 +10,7 @@ use std::time::Duration;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{BehaviorVersion, Region, RequestChecksumCalculation};
-use aws_sdk_s3::error::{DisplayErrorContext, SdkError};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::put_object::PutObjectError;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::ChecksumAlgorithm;
@@ -20,12 +20,16 @@ use bytes::Bytes;
 
 use super::DeliverError;
 use super::lake::Store;
+use super::lake::shelf::{Found, ShelfError};
 use crate::config::sink::{Checksum, S3Config};
 
 /// Reaching the store: a satellite link with packet loss needs it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// One put of the largest object over the slowest link: 4 MiB at 64 kbit/s.
 const PUT_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Attempts of a person's command: a year of a lake is many requests, and one that gets lost is no news.
+const ATTEMPTS: u32 = 3;
 
 /// A bucket.
 pub struct Bucket {
@@ -37,6 +41,15 @@ pub struct Bucket {
 impl Bucket {
     /// A store in the configured bucket. Nothing is reached yet; credentials are read at each request.
     pub fn new(config: &S3Config) -> Self {
+        Self::with(config, RetryConfig::disabled())
+    }
+
+    /// The same for a command that reads or imports: what gets lost on the way is asked for again.
+    pub fn patient(config: &S3Config) -> Self {
+        Self::with(config, RetryConfig::standard().with_max_attempts(ATTEMPTS))
+    }
+
+    fn with(config: &S3Config, retry: RetryConfig) -> Self {
         let http = HttpBuilder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
         let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_timeout(PUT_TIMEOUT).build();
         let calculation = match config.checksum {
@@ -49,7 +62,7 @@ impl Bucket {
             .credentials_provider(credentials::FromConfig::provider(config.credentials.clone()))
             .http_client(http)
             .timeout_config(timeouts)
-            .retry_config(RetryConfig::disabled())
+            .retry_config(retry)
             .force_path_style(config.is_path_style)
             .request_checksum_calculation(calculation);
         if let Some(endpoint) = &config.endpoint {
@@ -59,7 +72,68 @@ impl Bucket {
         Self { client, name: config.bucket.clone(), checksum: config.checksum }
     }
 
-    async fn send(&self, key: &str, bytes: Bytes, kind: &str, if_none_match: Option<&str>) -> Result<(), DeliverError> {
+    /// What lies under a key, if it has at most so many bytes.
+    pub async fn get(&self, key: &str, bytes_max: u64) -> Result<Found, ShelfError> {
+        let answer = match self.client.get_object().bucket(&self.name).key(key).send().await {
+            Ok(answer) => answer,
+            Err(error) if code(&error) == "NoSuchKey" => return Ok(Found::Nothing),
+            Err(error) => return Err(self.away(key, &error)),
+        };
+        let size = answer.content_length().and_then(|size| u64::try_from(size).ok());
+        match size {
+            Some(size) if size > bytes_max => Ok(Found::Larger(size)),
+            Some(_) => {
+                let body = answer.body.collect().await;
+                let body = body.map_err(|error| ShelfError::Away(format!("{key}: cut short: {error}")))?;
+                Ok(Found::Bytes(body.into_bytes()))
+            }
+            None => Err(ShelfError::Away(format!("{key}: the store does not say how large it is"))),
+        }
+    }
+
+    /// The size of what lies under a key.
+    pub async fn size(&self, key: &str) -> Result<Option<u64>, ShelfError> {
+        match self.client.head_object().bucket(&self.name).key(key).send().await {
+            Ok(answer) => Ok(Some(answer.content_length().and_then(|size| u64::try_from(size).ok()).unwrap_or(0))),
+            // A reply to HEAD has no body that could say which of key and bucket is not there.
+            Err(error) if status(&error) == Some(404) => Ok(None),
+            Err(error) => Err(self.away(key, &error)),
+        }
+    }
+
+    /// Puts an object where there is none; false if there is one.
+    pub async fn put_absent(&self, key: &str, bytes: Bytes, kind: &str) -> Result<bool, ShelfError> {
+        match self.send(key, bytes, kind, Some("*")).await {
+            Ok(()) => Ok(true),
+            Err(error) if status(&error) == Some(412) => Ok(false),
+            Err(error) => Err(self.away(key, &error)),
+        }
+    }
+
+    /// Puts an object, over one that may be there.
+    pub async fn put_over(&self, key: &str, bytes: Bytes, kind: &str) -> Result<(), ShelfError> {
+        self.send(key, bytes, kind, None).await.map_err(|error| self.away(key, &error))
+    }
+
+    fn away<E>(&self, key: &str, error: &SdkError<E>) -> ShelfError
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        // Who may not list is not told that a key is not there, only that he may not know.
+        let hint = match status(error) {
+            Some(403) => " (a store says so of any key that is not there, unless s3:ListBucket is granted)",
+            _ => "",
+        };
+        ShelfError::Away(format!("s3://{}/{key}: {}{hint}", self.name, words(error)))
+    }
+
+    async fn send(
+        &self,
+        key: &str,
+        bytes: Bytes,
+        kind: &str,
+        if_none_match: Option<&str>,
+    ) -> Result<(), SdkError<PutObjectError>> {
         let algorithm = match self.checksum {
             Checksum::Auto | Checksum::None => None,
             Checksum::Crc64Nvme => Some(ChecksumAlgorithm::Crc64Nvme),
@@ -75,20 +149,17 @@ impl Bucket {
             .set_checksum_algorithm(algorithm)
             .set_if_none_match(if_none_match.map(str::to_owned))
             .body(ByteStream::from(bytes));
-        match put.send().await {
-            Ok(_) => Ok(()),
-            Err(error) => verdict(&error),
-        }
+        put.send().await.map(|_| ())
     }
 }
 
 impl Store for Bucket {
     async fn put_new(&self, key: &str, bytes: Bytes, kind: &'static str) -> Result<(), DeliverError> {
-        self.send(key, bytes, kind, Some("*")).await
+        self.send(key, bytes, kind, Some("*")).await.or_else(|error| verdict(&error))
     }
 
     async fn put(&self, key: &str, bytes: Bytes, kind: &'static str) -> Result<(), DeliverError> {
-        self.send(key, bytes, kind, None).await
+        self.send(key, bytes, kind, None).await.or_else(|error| verdict(&error))
     }
 }
 
@@ -98,23 +169,31 @@ const REFUSED_FOR_GOOD: &[&str] = &["EntityTooLarge", "KeyTooLongError", "Method
 
 /// What the store's answer means for the object.
 fn verdict(error: &SdkError<PutObjectError>) -> Result<(), DeliverError> {
-    let status = error.raw_response().map(|response| response.status().as_u16());
-    let code = error.as_service_error().and_then(|service| service.meta().code()).unwrap_or_default();
-    match status {
+    match status(error) {
         // The object is there: an earlier put arrived and its reply did not.
         Some(412) => Ok(()),
-        Some(_) if REFUSED_FOR_GOOD.contains(&code) => Err(DeliverError::reject(words(error))),
+        Some(_) if REFUSED_FOR_GOOD.contains(&code(error)) => Err(DeliverError::reject(words(error))),
         _ => Err(DeliverError::retry(words(error))),
     }
 }
 
+fn status<E>(error: &SdkError<E>) -> Option<u16> {
+    error.raw_response().map(|response| response.status().as_u16())
+}
+
+fn code<E: ProvideErrorMetadata>(error: &SdkError<E>) -> &str {
+    error.as_service_error().and_then(ProvideErrorMetadata::code).unwrap_or_default()
+}
+
 /// The error with its causes in one line, without request ids and dumps.
-fn words(error: &SdkError<PutObjectError>) -> String {
+fn words<E>(error: &SdkError<E>) -> String
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
     if let Some(service) = error.as_service_error() {
-        let meta = service.meta();
-        let code = meta.code().unwrap_or("no code");
-        return format!("the store says {code}: {}", meta.message().unwrap_or("nothing more"));
+        let code = service.code().unwrap_or("no code");
+        return format!("the store says {code}: {}", service.message().unwrap_or("nothing more"));
     }
-    let text = DisplayErrorContext(error).to_string();
-    text.split(" (").next().unwrap_or(&text).to_owned()
+    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
