@@ -5,6 +5,7 @@
 //! owner sends it again from the journal. Only `session` and `connect` name the client library.
 
 mod session;
+mod version;
 
 mod connect;
 mod proxy;
@@ -33,6 +34,7 @@ use refusal::Refusal;
 pub use session::PublishError;
 use session::{End, Pipe, Session};
 use tls::{Keyring, TlsError};
+use version::{Answer, Versions};
 
 /// First and longest wait before the next connection; full jitter.
 const RECONNECT_WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(120));
@@ -259,16 +261,24 @@ async fn keep_connected(
         (waits(RECONNECT_WAITS), waits(UNHEARD_WAITS), waits(TAKEN_OVER_WAITS));
     let mut is_said = false;
     let mut keepalive = config.keepalive;
+    let mut versions = Versions::new(config.version);
     let mut hung_up = 0;
     loop {
         let mut connected_at: Option<tokio::time::Instant> = None;
+        let version = versions.next();
         let opened = roads.route().map_err(|error| chain(&error));
-        let opened = opened.and_then(|route| Session::open(route, &presence, keepalive).map_err(|error| chain(&error)));
+        let opened = opened.and_then(|route| {
+            let course = route.course.clone();
+            let session = Session::open(route, version, &presence, keepalive).map_err(|error| chain(&error))?;
+            Ok((session, course))
+        });
         let end = match opened {
-            Ok(mut session) => {
+            Ok((mut session, course)) => {
+                let health = roads.health.clone();
                 let end = session
                     .drive(&stop, roads.renewed(), || {
-                        info!(host = %config.host, port = config.port, "broker reached");
+                        info!(host = %config.host, port = config.port, version = version.as_str(), "broker reached");
+                        health.protocol.set(Some(version.as_str()));
                         connected_at = Some(tokio::time::Instant::now());
                         is_said = false;
                         trouble.send_replace(None);
@@ -276,6 +286,9 @@ async fn keep_connected(
                     })
                     .await;
                 pipe.send_replace(None);
+                if !matches!(end, End::Stopping | End::Renewed) || connected_at.is_some() {
+                    versions.learn(if connected_at.is_some() { Answer::Taken } else { course.answer() });
+                }
                 end
             }
             Err(reason) => End::Broken(reason),
