@@ -15,7 +15,7 @@ use e2e::subscriber::Subscriber;
 use e2e::talker::Talker;
 use e2e::wire::{Weather, Wire};
 
-/// The agent waits half a minute for an answer in MQTT 5, each time.
+/// The agent waits in vain for an answer in MQTT 5, each time.
 const LIMIT: Duration = Duration::from_mins(3);
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "line numbers are small whole numbers")]
