@@ -317,3 +317,35 @@ impl AsyncWrite for Wire {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is made of a connection that ended after these words of the broker's.
+    fn after(words: &[u8]) -> Answer {
+        let course = Course::default();
+        course.reach();
+        course.hear(words);
+        course.answer()
+    }
+
+    #[test]
+    fn the_first_words_tell_whether_the_version_is_refused() {
+        assert_eq!(after(&[0x20, 2, 0, 0x01]), Answer::Refused, "in the words of 3.1.1");
+        assert_eq!(after(&[0x20, 3, 0, 0x84, 0]), Answer::Refused, "in those of 5");
+        assert_eq!(after(&[0x20, 2, 0, 0x05]), Answer::OffTopic, "who is not authorized has been understood");
+        assert_eq!(after(&[0x20, 3, 0, 0x87, 0]), Answer::OffTopic);
+        assert_eq!(after(b"HTTP/1.1 400 Bad Request"), Answer::OffTopic);
+        assert_eq!(after(&[]), Answer::None);
+        assert_eq!(Course::default().answer(), Answer::OffTopic, "nobody was reached");
+    }
+
+    #[test]
+    fn a_connection_that_tls_ended_tells_nothing_of_the_version() {
+        let course = Course::default();
+        course.reach();
+        course.end.get_or_init(|| "the broker refused our certificate".to_owned());
+        assert_eq!(course.answer(), Answer::OffTopic);
+    }
+}

@@ -218,12 +218,54 @@ struct Roads {
     health: Arc<SinkHealth>,
     clock: Clock,
     keyring: Option<Keyring>,
+    versions: Versions,
 }
 
 impl Roads {
     fn new(config: MqttConfig, health: Arc<SinkHealth>, clock: Clock) -> Self {
         let keyring = config.tls.clone().map(|tls| Keyring::new(tls, clock.clone(), health.clone()));
-        Self { config: Arc::new(config), health, clock, keyring }
+        let versions = Versions::new(config.version);
+        Self { config: Arc::new(config), health, clock, keyring, versions }
+    }
+
+    /// A connection from its opening to its end, and what the next one has to learn from it.
+    async fn travel(
+        &mut self,
+        presence: &Presence,
+        keepalive: Duration,
+        pipe: &watch::Sender<Option<Pipe>>,
+        stop: &CancellationToken,
+        on_connected: impl FnOnce(),
+    ) -> End {
+        let version = self.versions.next();
+        let route = match self.route() {
+            Ok(route) => route,
+            Err(error) => return End::Broken(chain(&error)),
+        };
+        let course = route.course.clone();
+        let mut session = match Session::open(route, version, presence, keepalive) {
+            Ok(session) => session,
+            Err(error) => return End::Broken(chain(&error)),
+        };
+        let (config, health) = (self.config.clone(), self.health.clone());
+        let mut is_taken = false;
+        let end = session
+            .drive(stop, self.renewed(), || {
+                info!(host = %config.host, port = config.port, version = version.as_str(), "broker reached");
+                health.protocol.set(Some(version.as_str()));
+                is_taken = true;
+                on_connected();
+                pipe
+            })
+            .await;
+        pipe.send_replace(None);
+        match end {
+            _ if is_taken => self.versions.learn(Answer::Taken),
+            // We ended it, before anybody could answer.
+            End::Stopping | End::Renewed => {}
+            _ => self.versions.learn(course.answer()),
+        }
+        end
     }
 
     /// The next connection, with the keys as they are now.
@@ -261,38 +303,16 @@ async fn keep_connected(
         (waits(RECONNECT_WAITS), waits(UNHEARD_WAITS), waits(TAKEN_OVER_WAITS));
     let mut is_said = false;
     let mut keepalive = config.keepalive;
-    let mut versions = Versions::new(config.version);
     let mut hung_up = 0;
     loop {
         let mut connected_at: Option<tokio::time::Instant> = None;
-        let version = versions.next();
-        let opened = roads.route().map_err(|error| chain(&error));
-        let opened = opened.and_then(|route| {
-            let course = route.course.clone();
-            let session = Session::open(route, version, &presence, keepalive).map_err(|error| chain(&error))?;
-            Ok((session, course))
-        });
-        let end = match opened {
-            Ok((mut session, course)) => {
-                let health = roads.health.clone();
-                let end = session
-                    .drive(&stop, roads.renewed(), || {
-                        info!(host = %config.host, port = config.port, version = version.as_str(), "broker reached");
-                        health.protocol.set(Some(version.as_str()));
-                        connected_at = Some(tokio::time::Instant::now());
-                        is_said = false;
-                        trouble.send_replace(None);
-                        &pipe
-                    })
-                    .await;
-                pipe.send_replace(None);
-                if !matches!(end, End::Stopping | End::Renewed) || connected_at.is_some() {
-                    versions.learn(if connected_at.is_some() { Answer::Taken } else { course.answer() });
-                }
-                end
-            }
-            Err(reason) => End::Broken(reason),
-        };
+        let end = roads
+            .travel(&presence, keepalive, &pipe, &stop, || {
+                connected_at = Some(tokio::time::Instant::now());
+                is_said = false;
+                trouble.send_replace(None);
+            })
+            .await;
         if connected_at.is_some() {
             unheard.reset();
         }

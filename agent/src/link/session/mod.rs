@@ -315,8 +315,8 @@ impl Session {
         let patience = self.keepalive / 2;
         loop {
             let deadline = unanswered.since.map(|since| since + patience);
-            let step = tokio::select! {
-                step = self.connection.poll() => step,
+            let polled = tokio::select! {
+                polled = self.connection.poll() => polled,
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
                     return End::Silent(format!("nothing heard from the broker for {} s", patience.as_secs()));
                 }
@@ -333,7 +333,7 @@ impl Session {
                     return End::Renewed;
                 }
             };
-            match step {
+            match polled {
                 Ok(Step::Taken { packet_bytes_max }) => {
                     if let Some(on_connected) = on_connected.take() {
                         self.say_birth();
