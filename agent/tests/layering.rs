@@ -38,6 +38,7 @@ const OWNED: &[(&str, &str)] = &[
     ("bincode::", "agent/crates/journal/"),
     ("parquet::", "agent/crates/lake/"),
     ("rumqttc::", "agent/src/link/"),
+    ("rumqttc4::", "agent/src/link/"),
     ("aws_sdk_s3::", "agent/src/sinks/s3/"),
     ("tokio_serial::", "agent/src/acquire/"),
     ("axum::", "agent/src/control/"),

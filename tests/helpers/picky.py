@@ -1,8 +1,9 @@
-"""A broker that closes the connection over a message it dislikes: picky.py WORD REASON
+"""A broker that closes the connection over a message it dislikes: picky.py WORD REASON [VERSION]
 
 Speaks as much of MQTT 5 as a publisher needs, prints its port, and then, as JSON, each message that it took. A publish
 whose payload holds WORD is answered by a DISCONNECT with REASON (two hex digits), or by the end of the connection
-without one (REASON `none`), every time. A double: brokers that do this can not be told to.
+without one (REASON `none`), every time. With 3.1.1 as VERSION it speaks that instead, and refuses MQTT 5 in the words
+of 3.1.1. A double: brokers that do this can not be told to.
 """
 
 import json
@@ -11,6 +12,7 @@ import sys
 import threading
 
 word, reason = sys.argv[1].encode(), sys.argv[2]
+is_old = sys.argv[3:] == ["3.1.1"]
 
 
 def packet(connection):
@@ -37,15 +39,19 @@ def serve(connection):
         if first is None:
             return
         kind = first >> 4
-        if kind == 1:
+        if kind == 1 and is_old:
+            is_refused = body[6] != 4
+            connection.sendall(bytes([0x20, 2, 0, int(is_refused)]))
+            if is_refused:
+                return connection.close()
+        elif kind == 1:
             connection.sendall(bytes([0x20, 3, 0, 0, 0]))
         elif kind == 12:
             connection.sendall(bytes([0xD0, 0]))
         elif kind == 3:
             topic = int.from_bytes(body[:2], "big")
             number = body[2 + topic : 4 + topic]
-            properties = body[4 + topic]
-            payload = body[5 + topic + properties :]
+            payload = body[4 + topic :] if is_old else body[5 + topic + body[4 + topic] :]
             if word in payload:
                 if reason != "none":
                     connection.sendall(bytes([0xE0, 2, int(reason, 16), 0]))

@@ -1,8 +1,8 @@
 """Subscribes at QoS 1 with a durable session and writes each message as one line of JSON.
 
-usage: subscribe.py PORT FILTER FILE
+usage: subscribe.py PORT FILTER FILE [VERSION]
 
-`subscribed` on stdout says that the broker has confirmed. A broker that goes away is waited for. A payload that is
+VERSION is 5 unless it is 3.1.1. `subscribed` on stdout says that the broker has confirmed. A broker that goes away is waited for. A payload that is
 no JSON is written as null, with its bytes in `base64`. The session is called as the file is.
 """
 
@@ -39,10 +39,15 @@ def on_message(_client, _userdata, message):
     out.write(json.dumps(line) + "\n")
 
 
-client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=os.path.basename(path), protocol=mqtt.MQTTv5)
+is_5 = sys.argv[4:] != ["3.1.1"]
+how = {"protocol": mqtt.MQTTv5} if is_5 else {"protocol": mqtt.MQTTv311, "clean_session": False}
+client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=os.path.basename(path), **how)
 client.on_connect, client.on_subscribe, client.on_message = on_connect, on_subscribe, on_message
 client.reconnect_delay_set(min_delay=1, max_delay=1)
-session = Properties(PacketTypes.CONNECT)
-session.SessionExpiryInterval = 3600
-client.connect("127.0.0.1", port, keepalive=60, clean_start=False, properties=session)
+terms = {}
+if is_5:
+    session = Properties(PacketTypes.CONNECT)
+    session.SessionExpiryInterval = 3600
+    terms = {"clean_start": False, "properties": session}
+client.connect("127.0.0.1", port, keepalive=60, **terms)
 client.loop_forever(retry_first_connection=True)

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::elder::Elder;
 use crate::mosquitto::Mosquitto;
 use crate::patience::wait_for;
 use crate::places;
@@ -53,17 +54,29 @@ pub struct Subscriber {
 impl Subscriber {
     /// Subscribes at `QoS` 1, and returns once the broker has confirmed it. Messages go to the new file `heard`.
     pub fn start(broker: &Mosquitto, filter: &str, heard: &Path) -> Self {
+        Self::start_in("5", broker.port(), filter, heard)
+    }
+
+    /// The same in MQTT 3.1.1, from a broker that speaks that.
+    pub fn start_with_elder(broker: &Elder, filter: &str, heard: &Path) -> Self {
+        Self::start_in("3.1.1", broker.port(), filter, heard)
+    }
+
+    fn start_in(version: &str, port: u16, filter: &str, heard: &Path) -> Self {
         let python = places::python("helpers/subscribe.py");
         let mut command = leashed(Path::new(python.get_program()));
-        command.args(python.get_args()).arg(broker.port().to_string()).arg(filter).arg(heard);
+        command.args(python.get_args()).arg(port.to_string()).arg(filter).arg(heard).arg(version);
         let process = Process::start("subscriber", command, &heard.with_extension("log"));
-        wait_for(
-            "the subscription",
-            START_LIMIT,
-            || process.log_tail(),
-            || process.log().contains("subscribed").then_some(()),
-        );
-        Self { heard: heard.to_owned(), process }
+        let subscriber = Self { heard: heard.to_owned(), process };
+        subscriber.wait_subscribed(1);
+        subscriber
+    }
+
+    /// Waits until it has subscribed so many times: once, and once more with each broker that has forgotten it.
+    #[track_caller]
+    pub fn wait_subscribed(&self, times: usize) {
+        let count = || self.process.log().lines().filter(|line| *line == "subscribed").count();
+        wait_for("the subscription", START_LIMIT, || self.process.log_tail(), || (count() >= times).then_some(()));
     }
 
     /// What was heard so far.

@@ -108,7 +108,13 @@ impl Farm {
             self.talker.said().iter().map(|said| said.number).collect()
         };
         let must: BTreeSet<u64> = must.into_iter().chain(fresh).collect();
-        drop(self.talker.stop());
+        // A last line says that all before it were read: what is still on the way goes with the plug.
+        let port = self.talker.stop();
+        port.send(b"n,999999999\r\n", LIMIT);
+        self.agent.wait_until("the last line to be read", LIMIT, |status| {
+            item(status, "instruments", "counter")["values"]["number"]["value"] == 999_999_999.0
+        });
+        drop(port);
         self.agent.wait_delivered(LIMIT);
         self.agent.terminate();
         let rows = wait_for(
@@ -162,6 +168,28 @@ fn a_line_that_dies_without_a_word_is_missed_within_the_keepalive_and_costs_noth
     let noticed = since.elapsed();
     assert!(noticed < Duration::from_secs(30), "noticed after {noticed:?}");
     farm.wire.turn(Weather::Fair);
+    farm.assert_all_arrives();
+}
+
+#[test]
+fn in_mqtt_3_1_1_a_line_that_dies_goes_deaf_and_is_cut_costs_nothing_either() {
+    let dir = tempfile::tempdir().unwrap();
+    let lines = "version = \"3.1.1\"\nkeepalive = \"30s\"\nbatch";
+    let farm = Farm::new(dir.path(), None, |sink| sink.replace("batch", lines));
+    farm.wire.turn(Weather::Dead);
+    let since = now();
+    farm.wait_down();
+    let noticed = since.elapsed();
+    assert!(noticed < Duration::from_secs(30), "noticed after {noticed:?}");
+    farm.wire.turn(Weather::Fair);
+    farm.wait_heard(200);
+    farm.wire.turn(Weather::Deaf);
+    farm.wait_heard(50);
+    farm.wire.turn(Weather::Cut);
+    farm.wait_down();
+    farm.wire.turn(Weather::Fair);
+    farm.wait_heard(200);
+    assert_eq!(item(&farm.agent.status().expect("it answers"), "sinks", "cloud")["protocol"], "3.1.1");
     farm.assert_all_arrives();
 }
 
@@ -249,11 +277,11 @@ fn after_an_outage_the_newest_goes_before_the_backlog() {
     assert!(caught_up < 1_500, "{caught_up} readings of the backlog came before the newest");
 }
 
-/// A broker that hangs up on `666.5`, for this reason, and the agent with one reading a message.
-fn picky(dir: &Path, reason: &str) -> (Process, Agent, Port) {
+/// A broker of this version that hangs up on `666.5`, for this reason, and the agent with one reading a message.
+fn picky(dir: &Path, reason: &str, version: &str) -> (Process, Agent, Port) {
     let python = places::python("helpers/picky.py");
     let mut command = leashed(Path::new(python.get_program()));
-    command.args(python.get_args()).args(["666.5", reason]);
+    command.args(python.get_args()).args(["666.5", reason, version]);
     let broker = Process::start("picky", command, &dir.join("picky.log"));
     let port: u16 = wait_for(
         "its port",
@@ -293,7 +321,7 @@ const TAKEN: &[&str] = &["1.0", "2.0", "3.0", "5.0", "6.0", "7.0"];
 #[test]
 fn a_message_that_the_broker_hangs_up_on_with_a_reason_is_set_aside_and_what_stands_behind_it_goes_on() {
     let dir = tempfile::tempdir().unwrap();
-    let (broker, agent, line) = picky(dir.path(), "99");
+    let (broker, agent, line) = picky(dir.path(), "99", "5");
     line.send(SAID, LIMIT);
     wait_taken(&broker, &agent, TAKEN);
     let is_aside = |status: &Value| item(status, "sinks", "cloud")["quarantined_batches"] == 1;
@@ -306,7 +334,7 @@ fn a_message_that_the_broker_hangs_up_on_with_a_reason_is_set_aside_and_what_sta
 #[test]
 fn a_message_that_the_broker_hangs_up_on_without_a_word_goes_last_and_is_not_given_up() {
     let dir = tempfile::tempdir().unwrap();
-    let (broker, agent, line) = picky(dir.path(), "none");
+    let (broker, agent, line) = picky(dir.path(), "none", "5");
     line.send(SAID, LIMIT);
     wait_taken(&broker, &agent, TAKEN);
     let status = agent.status().expect("it answers");
@@ -316,9 +344,21 @@ fn a_message_that_the_broker_hangs_up_on_without_a_word_goes_last_and_is_not_giv
 }
 
 #[test]
+fn a_broker_that_says_that_it_does_not_know_mqtt_5_is_spoken_to_in_3_1_1() {
+    let dir = tempfile::tempdir().unwrap();
+    let (broker, agent, line) = picky(dir.path(), "none", "3.1.1");
+    line.send(SAID, LIMIT);
+    // The one that it hangs up on goes last here too, over connections that begin with 3.1.1.
+    wait_taken(&broker, &agent, TAKEN);
+    let status = agent.status().expect("it answers");
+    let cloud = item(&status, "sinks", "cloud");
+    assert_eq!((&cloud["protocol"], &cloud["lag_readings"]), (&"3.1.1".into(), &1.into()), "{status:#}");
+}
+
+#[test]
 fn a_broker_that_says_that_our_id_is_taken_is_an_alarm_and_no_tug_of_war() {
     let dir = tempfile::tempdir().unwrap();
-    let (_broker, agent, line) = picky(dir.path(), "8e");
+    let (_broker, agent, line) = picky(dir.path(), "8e", "5");
     line.send(b"n,666.5\r\n", LIMIT);
     let status = agent.wait_until("the agent to say so", LIMIT, |status| {
         item(status, "sinks", "cloud")["last_error"].as_str().is_some_and(|why| why.contains("0x8E"))

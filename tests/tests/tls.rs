@@ -86,7 +86,7 @@ fn mutual_tls_takes_keys_of_every_form_from_files_and_credentials() {
     let handed = Pair { cert: pkcs1.cert.clone(), key: "{credential:pkcs1.key}".into() };
     let config = farm.preamble()
         + &sink("pkcs8", farm.port(), &ca, Some(&farm.device), "")
-        + &sink("sec1", farm.port(), &ca, Some(&sec1), "")
+        + &sink("sec1", farm.port(), &ca, Some(&sec1), "version = \"3.1.1\"")
         + &sink("pkcs1", farm.port(), &ca, Some(&handed), "");
     let folder = farm.path().join("ca").display().to_string();
     let mut agent = Agent::launched_with(farm.path(), &config, &[("CREDENTIALS_DIRECTORY", &folder)]);
@@ -95,6 +95,8 @@ fn mutual_tls_takes_keys_of_every_form_from_files_and_credentials() {
     let status = agent.wait_until("three connections", LIMIT, |status| {
         ["pkcs8", "sec1", "pkcs1"].iter().all(|id| item(status, "sinks", id)["delivered_total"].as_u64() > Some(0))
     });
+    assert_eq!(item(&status, "sinks", "pkcs8")["protocol"], "5", "{status:#}");
+    assert_eq!(item(&status, "sinks", "sec1")["protocol"], "3.1.1", "{status:#}");
     let tls = &item(&status, "sinks", "pkcs8")["tls"];
     assert_eq!((&tls["days_left"], &tls["version"]), (&364.into(), &"TLSv1_3".into()), "{tls:#}");
     assert_eq!(tls["broker_days_left"], 364, "{tls:#}");

@@ -115,10 +115,11 @@ fn write_sink(text: &mut String, sink: &SinkStatus, is_coloured: bool) {
     let is_ok = sink.state == "ok";
     let now = Clock::of_this_boot().now();
     let mut line = format!(
-        "  {} {} ({}): {} delivered, {} behind",
+        "  {} {} ({}{}): {} delivered, {} behind",
         state(&sink.state, is_ok, is_coloured),
         sink.id,
         sink.r#type,
+        sink.protocol.as_ref().map_or_else(String::new, |version| format!(" {version}")),
         sink.delivered_total,
         sink.lag_readings,
     );

@@ -39,7 +39,8 @@ pub use problem::{ConfigError, Located};
 pub use profile::{About, PROFILE, Simulated, nearest_profile, shipped_profiles, simulated, trial_bus};
 pub use quantity::{AlarmConfig, ExceptionConfig, Origin, QuantityConfig, TestsConfig};
 pub use sink::{
-    BatchConfig, LakeConfig, MqttCompress, MqttConfig, MqttFormat, MqttProfile, SinkConfig, SinkKind, SpendingConfig,
+    BatchConfig, LakeConfig, MqttCompress, MqttConfig, MqttFormat, MqttProfile, MqttVersion, SinkConfig, SinkKind,
+    SpendingConfig,
 };
 
 pub use section::nearest;

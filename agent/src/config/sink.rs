@@ -79,6 +79,8 @@ pub struct MqttConfig {
     pub tls: Option<TlsConfig>,
     /// What the broker is.
     pub profile: MqttProfile,
+    /// Which MQTT it is spoken to in.
+    pub version: MqttVersion,
     /// Topic of the readings.
     pub topic: String,
     /// What a batch is written as.
@@ -106,6 +108,17 @@ pub enum MqttProfile {
     Generic,
     /// AWS IoT Core: its limits are kept on our side, where they cost a wait and not a message.
     AwsIot,
+}
+
+/// `version`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MqttVersion {
+    /// 5, and 3.1.1 where the broker wants it.
+    Auto,
+    /// 5.
+    V5,
+    /// 3.1.1.
+    V4,
 }
 
 /// `format` of an mqtt sink.
@@ -230,6 +243,8 @@ const RATE: RangeInclusive<u64> = 64..=1 << 30;
 /// A month.
 const BUDGET: RangeInclusive<u64> = 64 << 10..=1 << 50;
 const PROFILE: &[(&str, MqttProfile)] = &[("generic", MqttProfile::Generic), ("aws-iot", MqttProfile::AwsIot)];
+const MQTT_VERSION: &[(&str, MqttVersion)] =
+    &[("auto", MqttVersion::Auto), ("5", MqttVersion::V5), ("3.1.1", MqttVersion::V4)];
 const AWS_IOT_ALPN: &str = "x-amzn-mqtt-ca";
 const AWS_IOT_SLASHES_MAX: usize = 7;
 const AWS_IOT_CLIENT_ID_BYTES_MAX: usize = 128;
@@ -294,6 +309,7 @@ fn read_mqtt(section: &Section<'_>, device: &DeviceConfig) -> Option<MqttConfig>
     let default_topic = || format!("farm/{}/{}/readings", device.site, device.id);
     let topic = section.get("topic", |node| topic(expanded(device)(node)?)).unwrap_or_else(default_topic);
     let profile = section.get("profile", choice(PROFILE)).unwrap_or(MqttProfile::Generic);
+    let version = section.get("version", choice(MQTT_VERSION)).unwrap_or(MqttVersion::Auto);
     let format = section.get("format", choice(MQTT_FORMAT)).unwrap_or(MqttFormat::Json);
     let compress = section.get("compress", choice(MQTT_COMPRESS)).unwrap_or(MqttCompress::None);
     let is_live_first = section.get("backlog", choice(BACKLOG)).unwrap_or(true);
@@ -327,6 +343,7 @@ fn read_mqtt(section: &Section<'_>, device: &DeviceConfig) -> Option<MqttConfig>
         port,
         tls,
         profile,
+        version,
         topic,
         format,
         compress,

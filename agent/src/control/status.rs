@@ -143,6 +143,9 @@ pub struct SinkStatus {
     pub last_success_at: Option<Timestamp>,
     /// The last thing that went wrong.
     pub last_error: Option<String>,
+    /// The version of MQTT that the last connection spoke: `5` or `3.1.1`.
+    #[serde(default)]
+    pub protocol: Option<String>,
     /// How it is secured, where that is ours to see.
     #[serde(default)]
     pub tls: Option<TlsStatus>,
@@ -293,6 +296,7 @@ fn sink_status(health: &SinkHealth, head: u64, now: Timestamp) -> SinkStatus {
         quarantined_batches: health.quarantined_batches.load(Ordering::Relaxed),
         last_success_at: at(health.last_success_at.load(Ordering::Relaxed)),
         last_error: health.last_error.get(),
+        protocol: health.protocol.get().map(str::to_owned),
         tls: health.tls.get().map(|tls| TlsStatus::of(&tls, now)),
     }
 }

@@ -24,6 +24,7 @@ use super::proxy::{self, ProxyError};
 use super::refusal::Refusal;
 use super::tls::Keys;
 use super::validity;
+use super::version::Answer;
 use crate::config::MqttConfig;
 use crate::config::proxy::{ProxyConfig, ProxyKind};
 use crate::telemetry::health::{Shown, SinkHealth, TlsSession};
@@ -42,11 +43,23 @@ const LAST_WORDS_BYTES: usize = 4 << 10;
 pub struct Course {
     stage: Shown<String>,
     end: OnceLock<String>,
+    /// Set once there is somebody to speak MQTT with.
+    is_reached: OnceLock<()>,
+    /// How that one began to speak.
+    first_words: OnceLock<Vec<u8>>,
 }
+
+/// Of the broker's first words so many are kept: its CONNACK's type, length, flags and reason.
+const FIRST_WORDS_BYTES: usize = 4;
+/// MQTT, section 3.2: the first byte of a CONNACK.
+const CONNACK: u8 = 0x20;
+/// A version of the protocol that the broker does not speak: in 3.1.1, section 3.2.2.3, and in 5, section 3.2.2.2.
+const VERSION_REFUSED: [u8; 2] = [0x01, 0x84];
 
 impl Default for Course {
     fn default() -> Self {
-        Self { stage: Shown::new("connecting".to_owned()), end: OnceLock::new() }
+        let (end, is_reached, first_words) = Default::default();
+        Self { stage: Shown::new("connecting".to_owned()), end, is_reached, first_words }
     }
 }
 
@@ -59,6 +72,34 @@ impl Course {
     /// Why it ended, where the connection itself was told.
     pub fn end(&self) -> Option<&str> {
         self.end.get().map(String::as_str)
+    }
+
+    /// What a connection that the broker did not take tells of the version of MQTT that it spoke.
+    pub fn answer(&self) -> Answer {
+        match self.first_words.get().map(Vec::as_slice) {
+            _ if self.is_reached.get().is_none() => Answer::OffTopic,
+            Some([CONNACK, _, _, reason]) if VERSION_REFUSED.contains(reason) => Answer::Refused,
+            None if self.end.get().is_none() => Answer::None,
+            _ => Answer::OffTopic,
+        }
+    }
+
+    /// There is somebody to speak MQTT with.
+    fn reach(&self) {
+        self.stage.set("the broker to take the connection".to_owned());
+        self.is_reached.get_or_init(|| ());
+    }
+
+    /// The client library of one version can not read the refusals of another, so they are read here.
+    fn hear(&self, words: &[u8]) {
+        if words.is_empty() || self.first_words.get().is_some() {
+            return;
+        }
+        self.first_words.get_or_init(|| words[..words.len().min(FIRST_WORDS_BYTES)].to_vec());
+        if self.answer() == Answer::Refused {
+            self.end
+                .get_or_init(|| format!("the broker does not speak this version of MQTT (CONNACK {:#04x})", words[3]));
+        }
     }
 }
 
@@ -130,13 +171,12 @@ impl Route {
             None => self.tcp(&config.host, config.port, network).await?,
             Some(proxy) => self.through(proxy, network).await?,
         };
-        let Some(secured) = &self.secured else {
-            self.course.stage.set("the broker to take the connection".to_owned());
-            return Ok(Wire::Plain(tcp));
+        let stream = match &self.secured {
+            None => Stream::Plain(tcp),
+            Some(secured) => Stream::Tls(Box::new(self.handshake(secured, tcp).await?), secured.refusal.clone()),
         };
-        let tls = self.handshake(secured, tcp).await?;
-        self.course.stage.set("the broker to take the connection".to_owned());
-        Ok(Wire::Tls { stream: Box::new(tls), course: self.course.clone(), refusal: secured.refusal.clone() })
+        self.course.reach();
+        Ok(Wire { stream, course: self.course.clone() })
     }
 
     async fn tcp(&self, host: &str, port: u16, network: NetworkOptions) -> Result<TcpStream, ConnectError> {
@@ -200,34 +240,37 @@ impl Route {
 
 /// The stream that the library reads and writes.
 #[derive(Debug)]
-pub enum Wire {
+pub struct Wire {
+    stream: Stream,
+    /// Where its beginning and its end are told.
+    course: Arc<Course>,
+}
+
+#[derive(Debug)]
+enum Stream {
     /// As it is.
     Plain(TcpStream),
-    /// Inside TLS.
-    Tls {
-        /// The stream.
-        stream: Box<TlsStream<TcpStream>>,
-        /// Where its end is told.
-        course: Arc<Course>,
-        /// Puts it into words.
-        refusal: Arc<Refusal>,
-    },
+    /// Inside TLS, with what puts its end into words.
+    Tls(Box<TlsStream<TcpStream>>, Arc<Refusal>),
 }
 
 impl Wire {
     fn read(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Wire::Plain(tcp) => Pin::new(tcp).poll_read(context, buffer),
-            Wire::Tls { stream, course, refusal } => {
+        let before = buffer.filled().len();
+        let polled = match &mut self.stream {
+            Stream::Plain(tcp) => Pin::new(tcp).poll_read(context, buffer),
+            Stream::Tls(stream, refusal) => {
                 let polled = Pin::new(stream).poll_read(context, buffer);
                 if let Poll::Ready(Err(error)) = &polled
                     && let Some(words) = refusal.of_alert(error)
                 {
-                    course.end.get_or_init(|| words);
+                    self.course.end.get_or_init(|| words);
                 }
                 polled
             }
-        }
+        };
+        self.course.hear(&buffer.filled()[before..]);
+        polled
     }
 
     /// A broker that refuses our certificate says so and closes. A write that finds the connection closed fails before
@@ -251,26 +294,58 @@ impl AsyncRead for Wire {
 impl AsyncWrite for Wire {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let wire = self.get_mut();
-        let polled = match wire {
-            Wire::Plain(tcp) => Pin::new(tcp).poll_write(context, bytes),
-            Wire::Tls { stream, .. } => Pin::new(stream).poll_write(context, bytes),
+        let polled = match &mut wire.stream {
+            Stream::Plain(tcp) => Pin::new(tcp).poll_write(context, bytes),
+            Stream::Tls(stream, _) => Pin::new(stream).poll_write(context, bytes),
         };
         wire.written(context, polled)
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let wire = self.get_mut();
-        let polled = match wire {
-            Wire::Plain(tcp) => Pin::new(tcp).poll_flush(context),
-            Wire::Tls { stream, .. } => Pin::new(stream).poll_flush(context),
+        let polled = match &mut wire.stream {
+            Stream::Plain(tcp) => Pin::new(tcp).poll_flush(context),
+            Stream::Tls(stream, _) => Pin::new(stream).poll_flush(context),
         };
         wire.written(context, polled)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Wire::Plain(tcp) => Pin::new(tcp).poll_shutdown(context),
-            Wire::Tls { stream, .. } => Pin::new(stream).poll_shutdown(context),
+        match &mut self.get_mut().stream {
+            Stream::Plain(tcp) => Pin::new(tcp).poll_shutdown(context),
+            Stream::Tls(stream, _) => Pin::new(stream).poll_shutdown(context),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is made of a connection that ended after these words of the broker's.
+    fn after(words: &[u8]) -> Answer {
+        let course = Course::default();
+        course.reach();
+        course.hear(words);
+        course.answer()
+    }
+
+    #[test]
+    fn the_first_words_tell_whether_the_version_is_refused() {
+        assert_eq!(after(&[0x20, 2, 0, 0x01]), Answer::Refused, "in the words of 3.1.1");
+        assert_eq!(after(&[0x20, 3, 0, 0x84, 0]), Answer::Refused, "in those of 5");
+        assert_eq!(after(&[0x20, 2, 0, 0x05]), Answer::OffTopic, "who is not authorized has been understood");
+        assert_eq!(after(&[0x20, 3, 0, 0x87, 0]), Answer::OffTopic);
+        assert_eq!(after(b"HTTP/1.1 400 Bad Request"), Answer::OffTopic);
+        assert_eq!(after(&[]), Answer::None);
+        assert_eq!(Course::default().answer(), Answer::OffTopic, "nobody was reached");
+    }
+
+    #[test]
+    fn a_connection_that_tls_ended_tells_nothing_of_the_version() {
+        let course = Course::default();
+        course.reach();
+        course.end.get_or_init(|| "the broker refused our certificate".to_owned());
+        assert_eq!(course.answer(), Answer::OffTopic);
     }
 }

@@ -5,6 +5,7 @@
 //! owner sends it again from the journal. Only `session` and `connect` name the client library.
 
 mod session;
+mod version;
 
 mod connect;
 mod proxy;
@@ -33,6 +34,7 @@ use refusal::Refusal;
 pub use session::PublishError;
 use session::{End, Pipe, Session};
 use tls::{Keyring, TlsError};
+use version::{Answer, Versions};
 
 /// First and longest wait before the next connection; full jitter.
 const RECONNECT_WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(120));
@@ -216,12 +218,54 @@ struct Roads {
     health: Arc<SinkHealth>,
     clock: Clock,
     keyring: Option<Keyring>,
+    versions: Versions,
 }
 
 impl Roads {
     fn new(config: MqttConfig, health: Arc<SinkHealth>, clock: Clock) -> Self {
         let keyring = config.tls.clone().map(|tls| Keyring::new(tls, clock.clone(), health.clone()));
-        Self { config: Arc::new(config), health, clock, keyring }
+        let versions = Versions::new(config.version);
+        Self { config: Arc::new(config), health, clock, keyring, versions }
+    }
+
+    /// A connection from its opening to its end, and what the next one has to learn from it.
+    async fn travel(
+        &mut self,
+        presence: &Presence,
+        keepalive: Duration,
+        pipe: &watch::Sender<Option<Pipe>>,
+        stop: &CancellationToken,
+        on_connected: impl FnOnce(),
+    ) -> End {
+        let version = self.versions.next();
+        let route = match self.route() {
+            Ok(route) => route,
+            Err(error) => return End::Broken(chain(&error)),
+        };
+        let course = route.course.clone();
+        let mut session = match Session::open(route, version, presence, keepalive) {
+            Ok(session) => session,
+            Err(error) => return End::Broken(chain(&error)),
+        };
+        let (config, health) = (self.config.clone(), self.health.clone());
+        let mut is_taken = false;
+        let end = session
+            .drive(stop, self.renewed(), || {
+                info!(host = %config.host, port = config.port, version = version.as_str(), "broker reached");
+                health.protocol.set(Some(version.as_str()));
+                is_taken = true;
+                on_connected();
+                pipe
+            })
+            .await;
+        pipe.send_replace(None);
+        match end {
+            _ if is_taken => self.versions.learn(Answer::Taken),
+            // We ended it, before anybody could answer.
+            End::Stopping | End::Renewed => {}
+            _ => self.versions.learn(course.answer()),
+        }
+        end
     }
 
     /// The next connection, with the keys as they are now.
@@ -262,24 +306,13 @@ async fn keep_connected(
     let mut hung_up = 0;
     loop {
         let mut connected_at: Option<tokio::time::Instant> = None;
-        let opened = roads.route().map_err(|error| chain(&error));
-        let opened = opened.and_then(|route| Session::open(route, &presence, keepalive).map_err(|error| chain(&error)));
-        let end = match opened {
-            Ok(mut session) => {
-                let end = session
-                    .drive(&stop, roads.renewed(), || {
-                        info!(host = %config.host, port = config.port, "broker reached");
-                        connected_at = Some(tokio::time::Instant::now());
-                        is_said = false;
-                        trouble.send_replace(None);
-                        &pipe
-                    })
-                    .await;
-                pipe.send_replace(None);
-                end
-            }
-            Err(reason) => End::Broken(reason),
-        };
+        let end = roads
+            .travel(&presence, keepalive, &pipe, &stop, || {
+                connected_at = Some(tokio::time::Instant::now());
+                is_said = false;
+                trouble.send_replace(None);
+            })
+            .await;
         if connected_at.is_some() {
             unheard.reset();
         }

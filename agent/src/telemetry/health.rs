@@ -264,6 +264,8 @@ pub struct SinkHealth {
     pub is_held: AtomicBool,
     /// The last thing that went wrong.
     pub last_error: Shown<Option<String>>,
+    /// The version of MQTT that the last connection spoke; `None`: there was none.
+    pub protocol: Shown<Option<&'static str>>,
     /// How it is secured; `None`: it is not TLS, or not ours to see.
     pub tls: Shown<Option<TlsHealth>>,
 }
@@ -325,6 +327,7 @@ impl SinkHealth {
             last_success_at: AtomicI64::new(0),
             is_held: AtomicBool::new(false),
             last_error: Shown::new(None),
+            protocol: Shown::new(None),
             tls: Shown::new(None),
         }
     }

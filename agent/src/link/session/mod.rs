@@ -1,30 +1,31 @@
 //! One connection to the broker, from its opening to its end; never reused.
 //!
+//! What is the same in every version of MQTT is here; `v5` and `v4` (3.1.1) put the client library's two siblings into
+//! the same words.
+//!
 //! Nothing moves unless the event loop is polled, and a poll that is dropped while connecting starts over, so one
 //! task polls and does nothing else that could wait. Publishers wait elsewhere, on the acknowledgement.
 //!
 //! A link that is dead and does not say so is noticed within `keepalive`: a ping goes out after half of it, and whatever
 //! was sent must be answered by something within the other half. The library alone would wait for a second ping.
 
-use std::io::ErrorKind;
+mod v4;
+mod v5;
+
+use std::io::{self, ErrorKind};
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use rumqttc::mqttbytes::QoS;
-use rumqttc::mqttbytes::v5::{DisconnectReasonCode, LastWill, Packet, PubAckReason, PublishProperties};
-use rumqttc::{
-    AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, Outgoing, PublishNotice, PublishNoticeError,
-    PublishOptions, SessionMode, StateError, TopicAliasPolicy,
-};
+use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::connect::{Course, Route};
+use super::version::Version;
 use super::{Message, Presence};
-use crate::telemetry::logs::chain;
 
 /// Connecting, TLS and CONNACK together: a cellular modem with a TPM needs it.
 const CONNECT_TIMEOUT_S: u64 = 30;
@@ -72,10 +73,17 @@ pub enum PublishError {
     },
 }
 
+/// The client library's handle, which sends.
+#[derive(Debug, Clone)]
+enum Client {
+    V5(rumqttc::AsyncClient),
+    V4(rumqttc4::AsyncClient),
+}
+
 /// A way into the event loop of a live connection.
 #[derive(Debug, Clone)]
 pub struct Pipe {
-    client: AsyncClient,
+    client: Client,
     /// The largest packet that the broker takes.
     pub packet_bytes_max: usize,
     verdict: Arc<OnceLock<String>>,
@@ -83,8 +91,13 @@ pub struct Pipe {
 
 /// A message that is on its way to the broker.
 pub struct Sent {
-    notice: PublishNotice,
+    notice: Notice,
     verdict: Arc<OnceLock<String>>,
+}
+
+enum Notice {
+    V5(rumqttc::PublishNotice),
+    V4(rumqttc4::PublishNotice),
 }
 
 /// Why a connection ended, or did not come to be.
@@ -128,20 +141,54 @@ impl Unanswered {
     }
 }
 
+/// What a poll of the event loop tells.
+enum Step {
+    /// The broker has taken the connection.
+    Taken { packet_bytes_max: usize },
+    /// It said something, which answers what we sent or does not.
+    Heard { is_answer: bool },
+    /// Something went out that has to be answered.
+    Asked,
+    /// Nothing that matters here.
+    Other,
+}
+
+/// Why the event loop can not go on.
+struct Failure {
+    words: String,
+    /// Connecting, or getting rid of what is sent, took too long.
+    is_timeout: bool,
+    /// While connecting: nobody has heard of it.
+    is_unheard: bool,
+    /// The broker said why.
+    goodbye: Option<Goodbye>,
+}
+
+/// Why a broker closed a connection.
+enum Goodbye {
+    TakenOver,
+    /// It will do so again over the same message.
+    Disliked(String),
+    Other(String),
+}
+
+/// What a connection is opened with.
+struct Terms<'a> {
+    route: Route,
+    presence: &'a Presence,
+    ping_after_s: u16,
+    /// Name and password.
+    login: Option<(String, String)>,
+}
+
 impl Pipe {
     /// Puts a message at QoS 1 on its way; `None` if the connection has ended.
     pub async fn send(&self, message: &Message) -> Option<Sent> {
-        let expiry = message.expires.map(|after| u32::try_from(after.as_secs()).unwrap_or(u32::MAX));
-        let properties = PublishProperties {
-            content_type: message.content_type.map(str::to_owned),
-            message_expiry_interval: expiry,
-            ..PublishProperties::default()
+        let notice = match &self.client {
+            Client::V5(client) => v5::publish(client, message).await.map(Notice::V5).map_err(|error| error.to_string()),
+            Client::V4(client) => v4::publish(client, message).await.map(Notice::V4).map_err(|error| error.to_string()),
         };
-        let mut options = PublishOptions::new(QoS::AtLeastOnce).retain(message.is_retained);
-        if properties != PublishProperties::default() {
-            options = options.properties(properties);
-        }
-        match self.client.publish_tracked(message.topic.clone(), message.payload.clone(), options).await {
+        match notice {
             Ok(notice) => Some(Sent { notice, verdict: Arc::clone(&self.verdict) }),
             Err(error) => {
                 debug!(%error, "publish not queued");
@@ -151,51 +198,72 @@ impl Pipe {
     }
 }
 
+impl Client {
+    /// Puts on its way what is retained on the status topic, if there is a place; tells whether there was.
+    fn try_retain(&self, topic: &str, payload: Bytes) -> bool {
+        match self {
+            Client::V5(client) => v5::try_retain(client, topic, payload).is_ok(),
+            Client::V4(client) => v4::try_retain(client, topic, payload).is_ok(),
+        }
+    }
+
+    fn try_disconnect(&self) -> bool {
+        match self {
+            Client::V5(client) => client.try_disconnect().is_ok(),
+            Client::V4(client) => client.try_disconnect().is_ok(),
+        }
+    }
+}
+
 impl Sent {
     /// Waits for the PUBACK.
     pub async fn confirmed(self) -> Result<(), PublishError> {
-        let Err(error) = self.notice.wait_completion_async().await else { return Ok(()) };
-        let PublishNoticeError::V5PubAck(reason) = error else {
-            return Err(match self.verdict.get() {
+        let answer = match self.notice {
+            Notice::V5(notice) => v5::confirmed(notice).await,
+            Notice::V4(notice) => v4::confirmed(notice).await.then_some(Ok(())),
+        };
+        answer.unwrap_or_else(|| {
+            Err(match self.verdict.get() {
                 Some(reason) => PublishError::Disliked { reason: reason.clone() },
                 None => PublishError::Disconnected,
-            });
-        };
-        Err(verdict(reason))
+            })
+        })
     }
 }
 
-/// MQTT 5, section 3.4.2.1: what a PUBACK's reason means for the message.
-fn verdict(reason: PubAckReason) -> PublishError {
-    let words = format!("{reason:?}");
-    match reason {
-        PubAckReason::QuotaExceeded
-        | PubAckReason::UnspecifiedError
-        | PubAckReason::ImplementationSpecificError
-        | PubAckReason::PacketIdentifierInUse => PublishError::NotNow { reason: words },
-        _ => PublishError::Refused { reason: words },
-    }
+/// The event loop, and with it the connection.
+enum Connection {
+    V5(Box<v5::Connection>),
+    V4(Box<v4::Connection>),
 }
 
-/// MQTT 5, section 3.14.2.1: what a broker closes a connection for that will happen again with the same message.
-fn is_dislike(reason: DisconnectReasonCode) -> bool {
-    matches!(
-        reason,
-        DisconnectReasonCode::MalformedPacket
-            | DisconnectReasonCode::ProtocolError
-            | DisconnectReasonCode::NotAuthorized
-            | DisconnectReasonCode::TopicNameInvalid
-            | DisconnectReasonCode::PacketTooLarge
-            | DisconnectReasonCode::PayloadFormatInvalid
-            | DisconnectReasonCode::RetainNotSupported
-            | DisconnectReasonCode::QoSNotSupported
-    )
+impl Connection {
+    fn new(version: Version, terms: Terms<'_>) -> Self {
+        match version {
+            Version::V5 => Self::V5(Box::new(v5::Connection::new(terms))),
+            Version::V4 => Self::V4(Box::new(v4::Connection::new(terms))),
+        }
+    }
+
+    async fn poll(&mut self) -> Result<Step, Failure> {
+        match self {
+            Self::V5(connection) => connection.poll().await,
+            Self::V4(connection) => connection.poll().await,
+        }
+    }
+
+    fn client(&self) -> Client {
+        match self {
+            Self::V5(connection) => Client::V5(connection.client.clone()),
+            Self::V4(connection) => Client::V4(connection.client.clone()),
+        }
+    }
 }
 
 /// A connection.
 pub struct Session {
-    client: AsyncClient,
-    eventloop: EventLoop,
+    connection: Connection,
+    client: Client,
     presence: Presence,
     course: Arc<Course>,
     keepalive: Duration,
@@ -216,28 +284,20 @@ pub enum OpenError {
 
 impl Session {
     /// Prepares a connection: reads the file that the login needs, every time, so that a changed one is used.
-    pub fn open(route: Route, presence: &Presence, keepalive: Duration) -> Result<Self, OpenError> {
-        let (config, course) = (route.config.clone(), route.course.clone());
-        let mut options = MqttOptions::new(&presence.client_id, (config.host.as_str(), config.port));
-        options.set_keep_alive(u16::try_from(keepalive.as_secs() / 2).unwrap_or(u16::MAX).max(1));
-        options.set_topic_alias_policy(TopicAliasPolicy::Lru);
-        options.set_session_mode(SessionMode::Clean);
-        options.set_max_packet_size(Some(PACKET_BYTES_MAX));
-        options.set_outgoing_inflight_upper_limit(IN_FLIGHT_MAX);
-        let will = LastWill::new(&presence.topic, presence.gone.to_vec(), QoS::AtLeastOnce, true, None);
-        options.set_last_will(will);
-        if let Some((username, file)) = &config.login {
-            let password = std::fs::read_to_string(file)
-                .map_err(|source| OpenError::Password { path: file.display().to_string(), source })?;
-            options.set_credentials(username, password.trim_end_matches(['\r', '\n']).to_owned());
-        }
-        options.set_socket_connector(move |_, network| route.clone().connect(network));
-        let mut network = options.network_options();
-        network.set_connection_timeout(CONNECT_TIMEOUT_S);
-        network.set_tcp_nodelay(true);
-        options.set_network_options(network);
-        let (client, eventloop) = AsyncClient::builder(options).capacity(REQUESTS_MAX).build();
-        Ok(Self { client, eventloop, presence: presence.clone(), course, keepalive })
+    pub fn open(route: Route, version: Version, presence: &Presence, keepalive: Duration) -> Result<Self, OpenError> {
+        let course = route.course.clone();
+        let login = match &route.config.login {
+            None => None,
+            Some((username, file)) => {
+                let password = std::fs::read_to_string(file)
+                    .map_err(|source| OpenError::Password { path: file.display().to_string(), source })?;
+                Some((username.clone(), password.trim_end_matches(['\r', '\n']).to_owned()))
+            }
+        };
+        let ping_after_s = u16::try_from(keepalive.as_secs() / 2).unwrap_or(u16::MAX).max(1);
+        let connection = Connection::new(version, Terms { route, presence, ping_after_s, login });
+        let client = connection.client();
+        Ok(Self { connection, client, presence: presence.clone(), course, keepalive })
     }
 
     /// Polls until the connection ends or is told to; says why. `renewed` comes when there are other keys to connect
@@ -255,8 +315,8 @@ impl Session {
         let patience = self.keepalive / 2;
         loop {
             let deadline = unanswered.since.map(|since| since + patience);
-            let event = tokio::select! {
-                event = self.eventloop.poll() => event,
+            let polled = tokio::select! {
+                polled = self.connection.poll() => polled,
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
                     return End::Silent(format!("nothing heard from the broker for {} s", patience.as_secs()));
                 }
@@ -273,35 +333,31 @@ impl Session {
                     return End::Renewed;
                 }
             };
-            match event {
-                Ok(Event::Incoming(Packet::ConnAck(answer))) => {
+            match polled {
+                Ok(Step::Taken { packet_bytes_max }) => {
                     if let Some(on_connected) = on_connected.take() {
                         self.say_birth();
-                        let most = answer.properties.and_then(|properties| properties.max_packet_size);
-                        let packet_bytes_max =
-                            most.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
                         let verdict = Arc::clone(&verdict);
                         let pipe = Pipe { client: self.client.clone(), packet_bytes_max, verdict };
                         on_connected().send_replace(Some(pipe));
                     }
                 }
-                Ok(Event::Incoming(packet)) => {
-                    unanswered.heard(matches!(packet, Packet::PubAck(_) | Packet::PingResp));
-                }
-                Ok(Event::Outgoing(Outgoing::Publish(_) | Outgoing::PingReq)) => unanswered.sent(),
-                Ok(Event::Outgoing(_) | Event::Auth(_)) => {}
-                Err(error) if on_connected.is_some() && is_unheard(&error) => return End::Unheard(self.reason(&error)),
-                Err(error) => {
-                    let reason = self.reason(&error);
-                    return match goodbye_in(&error) {
-                        None if on_connected.is_none() && self.course.end().is_none() => End::HungUp(reason),
+                Ok(Step::Heard { is_answer }) => unanswered.heard(is_answer),
+                Ok(Step::Asked) => unanswered.sent(),
+                Ok(Step::Other) => {}
+                Err(failure) => {
+                    let is_connected = on_connected.is_none();
+                    let reason = self.reason(&failure);
+                    return match failure.goodbye {
+                        _ if !is_connected && failure.is_unheard => End::Unheard(reason),
+                        None if is_connected && self.course.end().is_none() => End::HungUp(reason),
                         None => End::Broken(reason),
-                        Some(DisconnectReasonCode::SessionTakenOver) => End::TakenOver,
+                        Some(Goodbye::TakenOver) => End::TakenOver,
                         // Known before the publishers are told that the connection is gone.
-                        Some(reason) if is_dislike(reason) => {
-                            End::Disliked(verdict.get_or_init(|| format!("{reason:?}")).clone())
+                        Some(Goodbye::Disliked(reason)) => End::Disliked(verdict.get_or_init(|| reason).clone()),
+                        Some(Goodbye::Other(reason)) => {
+                            End::Broken(format!("the broker closed the connection: {reason}"))
                         }
-                        Some(reason) => End::Broken(format!("the broker closed the connection: {reason:?}")),
                     };
                 }
             }
@@ -309,29 +365,26 @@ impl Session {
     }
 
     /// What the connection itself was told about its end says more than what the library makes of it.
-    fn reason(&self, error: &ConnectionError) -> String {
-        match (self.course.end(), error) {
-            (Some(words), _) => words.to_owned(),
-            (None, ConnectionError::Timeout(_)) => {
+    fn reason(&self, failure: &Failure) -> String {
+        match self.course.end() {
+            Some(words) => words.to_owned(),
+            None if failure.is_timeout => {
                 format!("no answer within {CONNECT_TIMEOUT_S} s: waited for {}", self.course.stage())
             }
-            (None, error) => chain(error),
+            None => failure.words.clone(),
         }
     }
 
     fn say_birth(&self) {
-        let options = PublishOptions::new(QoS::AtLeastOnce).retained();
         // The channel of a connection that just opened is empty; were it not, the next connection says it.
-        if let Err(error) = self.client.try_publish(self.presence.topic.clone(), (self.presence.birth)(), options) {
-            debug!(%error, "birth not queued");
+        if !self.client.try_retain(&self.presence.topic, (self.presence.birth)()) {
+            debug!("birth not queued");
         }
     }
 
     /// The retained status and a DISCONNECT, so that the broker keeps the will to itself; as far as the link lets us.
     async fn say_goodbye(&mut self) {
-        let options = PublishOptions::new(QoS::AtLeastOnce).retained();
-        let gone = self.client.try_publish(self.presence.topic.clone(), self.presence.gone.clone(), options);
-        if gone.is_ok() {
+        if self.client.try_retain(&self.presence.topic, self.presence.gone.clone()) {
             self.leave().await;
         }
     }
@@ -339,38 +392,26 @@ impl Session {
     /// A DISCONNECT alone, so that the broker keeps the will to itself: somebody is back at once. The library waits for
     /// what is under way first.
     async fn leave(&mut self) {
-        if self.client.try_disconnect().is_err() {
+        if !self.client.try_disconnect() {
             return;
         }
-        let ended = async { while self.eventloop.poll().await.is_ok() {} };
+        let ended = async { while self.connection.poll().await.is_ok() {} };
         if tokio::time::timeout(GOODBYE_TIMEOUT, ended).await.is_err() {
             debug!("no time for a goodbye");
         }
     }
 }
 
-/// The reason of the DISCONNECT that the broker sent.
-fn goodbye_in(error: &ConnectionError) -> Option<DisconnectReasonCode> {
-    match error {
-        ConnectionError::MqttState(StateError::ServerDisconnect { reason_code, .. }) => Some(*reason_code),
-        _ => None,
-    }
-}
-
-/// Whether an attempt failed without anybody having heard of it.
-fn is_unheard(error: &ConnectionError) -> bool {
-    match error {
-        ConnectionError::Timeout(_) => true,
-        // What a resolver says has no kind of its own.
-        ConnectionError::Io(error) => !matches!(
-            error.kind(),
-            ErrorKind::ConnectionRefused
-                | ErrorKind::ConnectionReset
-                | ErrorKind::ConnectionAborted
-                | ErrorKind::BrokenPipe
-                | ErrorKind::UnexpectedEof
-                | ErrorKind::InvalidData
-        ),
-        _ => false,
-    }
+/// Whether connecting failed without anybody having heard of it.
+fn is_unheard(error: &io::Error) -> bool {
+    // What a resolver says has no kind of its own.
+    !matches!(
+        error.kind(),
+        ErrorKind::ConnectionRefused
+            | ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::BrokenPipe
+            | ErrorKind::UnexpectedEof
+            | ErrorKind::InvalidData
+    )
 }
