@@ -16,6 +16,8 @@ const READ_RECORDS_MAX: usize = 4096;
 
 /// Batches behind which a sink goes to the newest first.
 const BEHIND_BATCHES: u64 = 4;
+/// And how long the first of them must have been due.
+const BEHIND_MS: u64 = 5_000;
 /// How many the newest few are: a message that the slowest line carries in two seconds.
 const NEWEST_RECORDS: u64 = 100;
 /// Islands of confirmed records in a cursor beyond which no new one is begun.
@@ -84,7 +86,7 @@ impl<S: Sink> Runner<S> {
             self.with.health.is_held.store(false, Ordering::Relaxed);
             return Ok(Next::Nothing);
         }
-        self.turn_to_live(&holes, head);
+        self.turn_to_live(&holes, head).await?;
         let from = holes.partition_point(|hole| hole.next <= self.live_from);
         let mut live = holes.split_off(from);
         let mut backlog = holes.first().copied();
@@ -126,18 +128,24 @@ impl<S: Sink> Runner<S> {
         holes
     }
 
-    /// Where there is much to catch up with, the newest few go first, and what follows them is live.
-    fn turn_to_live(&mut self, holes: &[SeqRange], head: Seq) {
+    /// Where there is much to catch up with, and it has been due for long, the newest few go first, and what follows them is
+    /// live. A busy moment is no outage: its records keep their order.
+    async fn turn_to_live(&mut self, holes: &[SeqRange], head: Seq) -> Result<(), JournalError> {
         if !self.sink.is_live_first() || self.cursor.confirmed().ranges().len() > LANES_MAX {
-            return;
+            return Ok(());
         }
-        let full = u64::try_from(self.sink.limits().records_max).unwrap_or(u64::MAX);
-        let is_behind = |first: Seq| head.0.saturating_sub(first.0) > full.saturating_mul(BEHIND_BATCHES);
-        let first = holes.iter().find(|hole| hole.next > self.live_from).map(|hole| hole.first.max(self.live_from));
-        if first.is_some_and(is_behind) {
+        let limits = self.sink.limits();
+        let full = u64::try_from(limits.records_max).unwrap_or(u64::MAX);
+        let live = holes.iter().find(|hole| hole.next > self.live_from);
+        let live = live.map(|hole| SeqRange::new(hole.first.max(self.live_from), hole.next));
+        let is_much = |hole: &SeqRange| head.0.saturating_sub(hole.first.0) > full.saturating_mul(BEHIND_BATCHES);
+        let Some(hole) = live.filter(is_much) else { return Ok(()) };
+        let waiting = self.first_waiting(Lane::Live, hole, limits, false).await?;
+        if self.with.clock.mono_ms().saturating_sub(waiting.due_ms) >= BEHIND_MS {
             self.live_from = Seq(head.0 - full.min(NEWEST_RECORDS));
             self.is_newest_due = true;
         }
+        Ok(())
     }
 
     /// When the batch that begins with `hole` goes.
