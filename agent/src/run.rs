@@ -2,7 +2,6 @@
 //! The only file that knows every room; it holds no domain logic.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use journal::{JournalError, PROBE_LIMIT_DEFAULT, Probe, Reader};
@@ -13,14 +12,14 @@ use tracing::{info, warn};
 
 use crate::acquire::{Bus, myself};
 use crate::clock::Clock;
-use crate::config::{Config, MqttConfig, MqttProfile, SinkConfig, SinkKind, SpendingConfig};
+use crate::config::{Config, SinkConfig, SinkKind};
 use crate::control::server::{self, Answers};
-use crate::link::{self, Presence};
+use crate::link;
 use crate::record::{self, Alarm, Inbox, Opened};
 use crate::sinks::file::Folder;
 use crate::sinks::lake::{LakeSink, Place};
-use crate::sinks::meter::{AWS_IOT, Allowance, Meter};
-use crate::sinks::mqtt::{MqttSink, alarms};
+use crate::sinks::meter::{Allowance, Meter};
+use crate::sinks::mqtt::{MqttSink, alarms, presence};
 use crate::sinks::runner::{self, Surroundings};
 use crate::sinks::s3::Bucket;
 use crate::supervise::Tasks;
@@ -228,7 +227,7 @@ impl Parts<'_> {
                 sinks.spawn(name, runner::run(make, with, stop));
             }
             SinkKind::Mqtt(mqtt) => {
-                let presence = self.presence(sink, mqtt, health);
+                let presence = presence::of(&config, mqtt, &with);
                 let (link, task) = link::new(mqtt.clone(), presence, health.clone(), clock.clone(), links.stop_token());
                 links.spawn(format!("link:{}", sink.id), task);
                 // What is on its way to a broker that answers may go at the end; objects would only get small.
@@ -249,46 +248,6 @@ impl Parts<'_> {
         }
     }
 
-    /// Who connects for a sink, and what is said of the device while it is connected and when it is gone.
-    fn presence(&self, sink: &SinkConfig, mqtt: &MqttConfig, health: &Arc<SinkHealth>) -> Presence {
-        let Config { device, sinks, hash, .. } = &**self.config;
-        // Two connections with one id throw each other out for ever; the first sink has the device's.
-        let is_mqtt = |sink: &&SinkConfig| matches!(sink.kind, SinkKind::Mqtt(_));
-        let is_first = sinks.iter().find(is_mqtt).is_none_or(|first| first.id == sink.id);
-        let client_id = if is_first { device.id.to_string() } else { format!("{}-{}", device.id, sink.id) };
-        let (device, hash, clock, reader) = (device.id.clone(), hash.clone(), self.clock.clone(), self.reader.clone());
-        let health = health.clone();
-        let birth = move || {
-            let known = reader.head().0.saturating_sub(1);
-            let birth = serde_json::json!({
-                "state": "online", "device": device, "version": env!("CARGO_PKG_VERSION"), "config_hash": hash,
-                "boot_id": clock.boot().to_string(), "time": clock.now(), "clock": clock.stamp().clock,
-                "backlog": known.saturating_sub(health.confirmed.load(Ordering::Relaxed)),
-            });
-            birth.to_string().into()
-        };
-        let (inbox, clock, id) = (self.inbox.clone(), self.clock.clone(), client_id.clone());
-        let on_taken_over = move || {
-            let event =
-                Event::new(clock.stamp(), EventKind::Alarm).with("what", "client-id-taken").with("id", id.as_str());
-            if inbox.offer(vec![Record::Event(event)]).is_err() {
-                warn!("no room for the alarm that our client id is taken");
-            }
-        };
-        let gone = serde_json::json!({"state": "offline"}).to_string().into();
-        let topic = format!("{}/status", mqtt.beside);
-        Presence { client_id, topic, birth: Arc::new(birth), gone, on_taken_over: Arc::new(on_taken_over) }
-    }
-
-    fn allowance(sink: &SinkConfig) -> Allowance {
-        let SpendingConfig { max_rate, budget } = sink.spending;
-        let own = Allowance { bytes_per_second: max_rate, messages_per_second: None, bytes_per_month: budget };
-        match &sink.kind {
-            SinkKind::Mqtt(mqtt) if mqtt.profile == MqttProfile::AwsIot => own.at_most(&AWS_IOT),
-            _ => own,
-        }
-    }
-
     fn surroundings(&self, sink: &SinkConfig, health: &Arc<SinkHealth>, flushes_at_end: bool) -> Surroundings {
         Surroundings {
             id: sink.id.clone(),
@@ -300,7 +259,7 @@ impl Parts<'_> {
             health: health.clone(),
             hold_untrusted: self.config.clock.hold_untrusted,
             bytes: self.config.journal.sink_bytes(self.config.sinks.len()),
-            meter: Arc::new(Meter::open(Self::allowance(sink), &self.config.journal.path, sink.id.as_str())),
+            meter: Arc::new(Meter::open(Allowance::of(sink), &self.config.journal.path, sink.id.as_str())),
             flushes_at_end,
         }
     }

@@ -1,12 +1,8 @@
-//! What stands between an agent and its broker: a front that looks at the handshake, proxies, and a line that counts.
+//! What stands between an agent and its broker: a front that looks at the handshake and proxies.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use crate::patience::wait_for;
@@ -98,80 +94,4 @@ impl Stop {
     pub fn log(&self) -> String {
         self.process.log()
     }
-}
-
-/// A line that carries bytes as they are, counts them, and can be cut.
-#[derive(Debug)]
-pub struct Line {
-    port: u16,
-    counts: Arc<Counts>,
-}
-
-#[derive(Debug, Default)]
-struct Counts {
-    connections: AtomicU64,
-    up: AtomicU64,
-    down: AtomicU64,
-    open: Mutex<Vec<TcpStream>>,
-}
-
-impl Line {
-    /// A line to a port of this machine.
-    pub fn to(behind: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port of the kernel's choice");
-        let port = listener.local_addr().expect("bound").port();
-        let counts = Arc::new(Counts::default());
-        let shared = counts.clone();
-        // It ends with the test: nothing of it outlives the process.
-        thread::spawn(move || {
-            for near in listener.incoming().map_while(Result::ok) {
-                let Ok(far) = TcpStream::connect(("127.0.0.1", behind)) else { continue };
-                shared.connections.fetch_add(1, Ordering::Relaxed);
-                carry(&near, &far, &shared, |counts| &counts.up);
-                carry(&far, &near, &shared, |counts| &counts.down);
-                let mut open = shared.open.lock().unwrap_or_else(PoisonError::into_inner);
-                open.extend([near, far]);
-            }
-        });
-        Self { port, counts }
-    }
-
-    /// Where it begins.
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
-    /// Connections it has carried.
-    pub fn connections(&self) -> u64 {
-        self.counts.connections.load(Ordering::Relaxed)
-    }
-
-    /// Bytes of TCP payload it has carried: to the broker, and from it.
-    pub fn bytes(&self) -> (u64, u64) {
-        (self.counts.up.load(Ordering::Relaxed), self.counts.down.load(Ordering::Relaxed))
-    }
-
-    /// Ends every connection.
-    pub fn cut(&self) {
-        let mut open = self.counts.open.lock().unwrap_or_else(PoisonError::into_inner);
-        for stream in open.drain(..) {
-            // One that has ended already is as cut as it can be.
-            stream.shutdown(Shutdown::Both).ok();
-        }
-    }
-}
-
-fn carry(from: &TcpStream, to: &TcpStream, counts: &Arc<Counts>, count: fn(&Counts) -> &AtomicU64) {
-    let (Ok(mut from), Ok(mut to), counts) = (from.try_clone(), to.try_clone(), counts.clone()) else { return };
-    thread::spawn(move || {
-        let mut bytes = [0; 4096];
-        while let Ok(length @ 1..) = from.read(&mut bytes) {
-            count(&counts).fetch_add(u64::try_from(length).unwrap_or_default(), Ordering::Relaxed);
-            if to.write_all(&bytes[..length]).is_err() {
-                break;
-            }
-        }
-        // The other side may have gone first.
-        to.shutdown(Shutdown::Write).ok();
-    });
 }

@@ -38,6 +38,7 @@ struct State {
     weather: Mutex<Weather>,
     pace: Option<Pace>,
     is_over: AtomicBool,
+    connections: AtomicU64,
     up: AtomicU64,
     down: AtomicU64,
     streams: Mutex<Vec<TcpStream>>,
@@ -64,6 +65,7 @@ impl Wire {
             weather: Mutex::new(Weather::Fair),
             pace,
             is_over: AtomicBool::new(false),
+            connections: AtomicU64::new(0),
             up: AtomicU64::new(0),
             down: AtomicU64::new(0),
             streams: Mutex::default(),
@@ -83,6 +85,21 @@ impl Wire {
     /// For the agent's `url`.
     pub fn url(&self) -> String {
         format!("mqtt://127.0.0.1:{}", self.port)
+    }
+
+    /// Where it begins.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Connections it has carried.
+    pub fn connections(&self) -> u64 {
+        self.state.connections.load(Ordering::Relaxed)
+    }
+
+    /// Ends every connection; the next ones are carried.
+    pub fn cut(&self) {
+        self.state.cut();
     }
 
     /// Changes the weather.
@@ -125,6 +142,7 @@ impl State {
             return;
         }
         let Ok(far) = TcpStream::connect(("127.0.0.1", broker)) else { return };
+        self.connections.fetch_add(1, Ordering::Relaxed);
         let copy = |stream: &TcpStream| stream.try_clone().expect("a descriptor");
         self.streams.lock().unwrap_or_else(PoisonError::into_inner).extend([copy(&agent), copy(&far)]);
         for (from, to, is_up) in [(copy(&agent), copy(&far), true), (far, agent, false)] {

@@ -14,10 +14,11 @@ use e2e::pki::{Authority, Form, Leaf, Pair, Use};
 use e2e::places;
 use e2e::process::{Process, leashed};
 use e2e::pty::Port;
-use e2e::road::{Line, Stop};
+use e2e::road::Stop;
 use e2e::row;
 use e2e::subscriber::Subscriber;
 use e2e::talker::Talker;
+use e2e::wire::Wire;
 use serde_json::Value;
 
 /// From a cause to what the agent must make of it; its longest wait before it tries again included.
@@ -476,7 +477,7 @@ const RECONNECT_BYTES_MAX: u64 = 6 << 10;
 #[test]
 fn a_line_that_was_cut_is_taken_up_again_with_a_short_handshake() {
     let farm = Farm::new();
-    let line = Line::to(farm.port());
+    let line = Wire::to(farm.port(), None);
     let config = farm.preamble() + &sink("cloud", line.port(), &farm.authority.certificate(), Some(&farm.device), "");
     let mut agent = Agent::started(farm.path(), &config);
     agent.wait_delivered(LIMIT);

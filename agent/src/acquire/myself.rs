@@ -68,8 +68,7 @@ fn facts(health: &Health, (journal_bytes, head): (u64, u64), uptime_s: f64) -> V
         facts.push(("frames_refused", "1", tag(), count(&instrument.frames_refused_total)));
     }
     for sink in &health.sinks {
-        let lag = head.saturating_sub(1).saturating_sub(sink.confirmed.load(Ordering::Relaxed));
-        facts.push(("lag", "1", Some(("of", sink.id.to_string())), float(lag)));
+        facts.push(("lag", "1", Some(("of", sink.id.to_string())), float(sink.lag(head))));
     }
     facts
 }

@@ -282,8 +282,7 @@ fn instrument_status(health: &InstrumentHealth, mono_ms: u64) -> InstrumentStatu
 }
 
 fn sink_status(health: &SinkHealth, head: u64, now: Timestamp) -> SinkStatus {
-    // Positions count from 1, and the head is the first that is not there yet.
-    let lag_readings = head.saturating_sub(1).saturating_sub(health.confirmed.load(Ordering::Relaxed));
+    let lag_readings = health.lag(head);
     let oldest = health.oldest_waiting_at.load(Ordering::Relaxed);
     let lag_ms = if lag_readings == 0 || oldest == 0 { 0 } else { now.as_millis().saturating_sub(oldest) };
     SinkStatus {

@@ -14,6 +14,8 @@ use model::Timestamp;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use crate::config::{MqttProfile, SinkConfig, SinkKind, SpendingConfig};
+
 /// A month's budget is drawn from its file in so many slices: a write for each.
 const SLICES: u64 = 256;
 
@@ -30,13 +32,23 @@ pub struct Allowance {
 
 /// What AWS IoT Core lets one connection do ("AWS IoT Core endpoints and quotas"): what is above is discarded there, or
 /// held up.
-pub const AWS_IOT: Allowance =
+const AWS_IOT: Allowance =
     Allowance { bytes_per_second: Some(512 << 10), messages_per_second: Some(100), bytes_per_month: None };
 
 impl Allowance {
+    /// What a sink is allowed by its configuration and by what it sends to.
+    pub fn of(sink: &SinkConfig) -> Self {
+        let SpendingConfig { max_rate, budget } = sink.spending;
+        let own = Self { bytes_per_second: max_rate, messages_per_second: None, bytes_per_month: budget };
+        match &sink.kind {
+            SinkKind::Mqtt(mqtt) if mqtt.profile == MqttProfile::AwsIot => own.at_most(&AWS_IOT),
+            _ => own,
+        }
+    }
+
     /// The same, and no more than another allows.
     #[must_use]
-    pub fn at_most(self, other: &Self) -> Self {
+    fn at_most(self, other: &Self) -> Self {
         fn least<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
             match (a, b) {
                 (Some(a), Some(b)) => Some(a.min(b)),

@@ -16,6 +16,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use model::{Numbered, SeqRange};
 
+/// A far side that refuses for good is believed after so many times: a broker that is being reconfigured says no, too.
+pub const REFUSALS_MAX: u32 = 3;
+
 /// Where a batch is cut, and how many may be on their way at once.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchLimits {

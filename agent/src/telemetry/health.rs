@@ -337,6 +337,11 @@ impl SinkHealth {
         change(self.tls.lock().get_or_insert_default());
     }
 
+    /// Records that it lacks. Positions count from 1, and `head` is the first that is not there yet.
+    pub fn lag(&self, head: u64) -> u64 {
+        head.saturating_sub(1).saturating_sub(self.confirmed.load(Ordering::Relaxed))
+    }
+
     /// What it is doing, in one word.
     pub fn word(&self) -> &'static str {
         match self.state.get() {

@@ -15,9 +15,9 @@ use e2e::patience::{now, pause};
 use e2e::pki::{Authority, Leaf};
 use e2e::places;
 use e2e::pty::Port;
-use e2e::road::Line;
 use e2e::subscriber::Subscriber;
 use e2e::talker::Talker;
+use e2e::wire::Wire;
 use serde_json::Value;
 
 const LINES_PER_SECOND: u32 = 10_000;
@@ -136,7 +136,7 @@ fn reconnects() -> io::Result<()> {
     let ca = authority.certificate();
     let listener = Secured { ca: &ca, shows: &server, crl: None };
     let broker = Mosquitto::secured(&dir.path().join("broker"), &[listener]);
-    let line = Line::to(broker.secured_ports()[0]);
+    let line = Wire::to(broker.secured_ports()[0], None);
     let config = agent::preamble(dir.path(), "1s")
         + &agent::mqtts_sink("cloud", &format!("mqtts://localhost:{}", line.port()), &ca, Some(&device), "");
     let mut agent = Agent::started(dir.path(), &config);

@@ -20,14 +20,13 @@ use crate::clock::Clock;
 use crate::config::DeviceConfig;
 use crate::link::{Link, Message, PublishError};
 use crate::record::Alarm;
+use crate::sinks::REFUSALS_MAX;
 use crate::sinks::meter::Meter;
 
 /// Alarms in one message: some 40 KiB.
 const MESSAGE_ALARMS_MAX: usize = 100;
 /// Waits between two attempts at a message that the broker can not take now.
 const RETRY_WAITS: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
-/// A refusal for good is believed after so many.
-const REFUSALS_MAX: u32 = 3;
 /// How long the last alarms may take at the end.
 const END_LIMIT: Duration = Duration::from_secs(2);
 

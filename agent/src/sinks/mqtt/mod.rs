@@ -9,6 +9,7 @@ mod envelope;
 mod golden;
 mod heading;
 mod json_columns;
+pub mod presence;
 mod said;
 mod senml;
 mod units;

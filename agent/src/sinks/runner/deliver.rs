@@ -9,14 +9,11 @@ use tracing::{info, warn};
 
 use crate::backoff::Backoff;
 use crate::clock::Clock;
-use crate::sinks::{Batch, DeliverError, Sink};
+use crate::sinks::{Batch, DeliverError, REFUSALS_MAX, Sink};
 use crate::telemetry::health::{SinkHealth, SinkState};
 
 /// First and longest wait between two attempts.
 const RETRY_WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
-
-/// A far side that refuses for good is believed after so many times: a broker that is being reconfigured says no, too.
-pub const REFUSALS_MAX: u32 = 3;
 
 /// How a delivery ended.
 pub struct Outcome {

@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::meter::{Meter, Wait};
-use super::{Batch, Sink};
+use super::{Batch, REFUSALS_MAX, Sink};
 use crate::clock::Clock;
 use crate::config::SinkBytes;
 use crate::record::Inbox;
@@ -469,7 +469,7 @@ impl<S: Sink> Runner<S> {
         let is_known = self.suspects.missing(batch.range).is_empty();
         self.suspects.insert(batch.range);
         self.refusals += u32::from(is_known);
-        if !is_known || self.refusals < deliver::REFUSALS_MAX {
+        if !is_known || self.refusals < REFUSALS_MAX {
             self.with.health.state.set(SinkState::Retrying);
             self.with.health.last_error.set(Some(reason.to_owned()));
             return Ok(());

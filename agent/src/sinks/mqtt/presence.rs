@@ -1,0 +1,39 @@
+//! Who connects for a sink, and what is said of the device while it is connected and when it is gone.
+
+use std::sync::Arc;
+
+use model::{Event, EventKind, Record};
+use tracing::warn;
+
+use crate::config::{Config, MqttConfig, SinkConfig, SinkKind};
+use crate::link::Presence;
+use crate::sinks::runner::Surroundings;
+
+/// The presence of the sink that works with `with`.
+pub fn of(config: &Config, mqtt: &MqttConfig, with: &Surroundings) -> Presence {
+    let Config { device, sinks, hash, .. } = config;
+    // Two connections with one id throw each other out for ever; the first sink has the device's.
+    let is_mqtt = |sink: &&SinkConfig| matches!(sink.kind, SinkKind::Mqtt(_));
+    let is_first = sinks.iter().find(is_mqtt).is_none_or(|first| first.id == with.id);
+    let client_id = if is_first { device.id.to_string() } else { format!("{}-{}", device.id, with.id) };
+    let (device, hash, clock, reader) = (device.id.clone(), hash.clone(), with.clock.clone(), with.reader.clone());
+    let health = with.health.clone();
+    let birth = move || {
+        let birth = serde_json::json!({
+            "state": "online", "device": device, "version": env!("CARGO_PKG_VERSION"), "config_hash": hash,
+            "boot_id": clock.boot().to_string(), "time": clock.now(), "clock": clock.stamp().clock,
+            "backlog": health.lag(reader.head().0),
+        });
+        birth.to_string().into()
+    };
+    let (inbox, clock, id) = (with.inbox.clone(), with.clock.clone(), client_id.clone());
+    let on_taken_over = move || {
+        let event = Event::new(clock.stamp(), EventKind::Alarm).with("what", "client-id-taken").with("id", id.as_str());
+        if inbox.offer(vec![Record::Event(event)]).is_err() {
+            warn!("no room for the alarm that our client id is taken");
+        }
+    };
+    let gone = serde_json::json!({"state": "offline"}).to_string().into();
+    let topic = format!("{}/status", mqtt.beside);
+    Presence { client_id, topic, birth: Arc::new(birth), gone, on_taken_over: Arc::new(on_taken_over) }
+}
