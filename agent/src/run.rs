@@ -16,7 +16,7 @@ use crate::config::{Config, SinkConfig, SinkKind};
 use crate::control::server::{self, Answers};
 use crate::link;
 use crate::record::{self, Alarm, Inbox, Opened};
-use crate::sinks::file::Folder;
+use crate::sinks::lake::shelf::Shelf;
 use crate::sinks::lake::{LakeSink, Place};
 use crate::sinks::meter::{Allowance, Meter};
 use crate::sinks::mqtt::{MqttSink, alarms, presence};
@@ -214,7 +214,7 @@ impl Parts<'_> {
                 let file = file.clone();
                 let make = move |epoch: &Epoch| {
                     let place = Place { journal: &config.journal.path, device: &config.device, epoch, clock: &clock };
-                    LakeSink::open(Folder::new(file.path.clone()), &of, &file.lake, place)
+                    LakeSink::open(Shelf::folder(file.path.clone()), &of, &file.lake, place)
                 };
                 sinks.spawn(name, runner::run(make, with, stop));
             }
@@ -222,7 +222,7 @@ impl Parts<'_> {
                 let s3 = s3.clone();
                 let make = move |epoch: &Epoch| {
                     let place = Place { journal: &config.journal.path, device: &config.device, epoch, clock: &clock };
-                    LakeSink::open(Bucket::new(&s3), &of, &s3.lake, place)
+                    LakeSink::open(Shelf::bucket(Bucket::new(&s3)), &of, &s3.lake, place)
                 };
                 sinks.spawn(name, runner::run(make, with, stop));
             }

@@ -175,7 +175,8 @@ fn overlaps<'a>(lines: impl Iterator<Item = &'a ManifestLine>) -> Vec<Finding> {
     findings
 }
 
-fn entries_of(bytes: &[u8]) -> Result<Vec<Entry>, LakeError> {
+/// The lines of a manifest object.
+pub fn entries_of(bytes: &[u8]) -> Result<Vec<Entry>, LakeError> {
     let mut entries = Vec::new();
     ndjson::lines(bytes, |number, text| {
         if number > DAY_LINES_MAX {

@@ -28,7 +28,7 @@ mod table;
 pub mod verify;
 pub mod walk;
 
-pub use catalogue::{Catalogue, Entry};
+pub use catalogue::{Catalogue, Entry, entries_of};
 pub use chain::{Chain, uncovered, verify_chain};
 pub use cut::leading_day;
 pub use day::ManifestDay;

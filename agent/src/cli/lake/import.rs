@@ -17,7 +17,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use clap::Args as ClapArgs;
-use lake::{Catalogue, Digest, Entry, Finding, Home, ManifestDay, ManifestLine, ObjectKey, Query, merge, open_object};
+use lake::{Catalogue, Digest, Entry, Finding, Home, ManifestLine, ObjectKey, Query, open_object};
 use model::{Clock, Day, Epoch, SeqRange, Timestamp};
 use serde_json::json;
 
@@ -26,10 +26,8 @@ use super::stick::{self, Part};
 use super::{Device, Store, reading};
 use crate::cli::{Exit, screen};
 use crate::config::Config;
-use crate::sinks::lake::shelf::{Found, ShelfError};
-
-/// Media type of a manifest (RFC 8878 for the compression).
-const MANIFEST_KIND: &str = "application/zstd";
+use crate::sinks::lake::manifest::{self, Standing};
+use crate::sinks::lake::shelf::{Expect, Found, Put, ShelfError};
 
 /// From where to where.
 #[derive(Debug, ClapArgs)]
@@ -84,7 +82,7 @@ async fn carry(part: &Part, from: &Lake, to: &Lake, report: &mut Report) -> anyh
                 accepted.push(entry.clone());
             }
         }
-        carrier.manifest(*day, there.day(*day), &accepted).await?;
+        carrier.manifest(*day, &accepted).await?;
     }
     for key in &part.objects {
         if !with_line.contains(&key.to_string()) {
@@ -185,7 +183,7 @@ impl Carrier<'_> {
         {
             return self.report.finding(&finding);
         }
-        let Found::Bytes(bytes) = self.from.shelf.get(&name, reading::MANIFEST_BYTES_MAX).await? else {
+        let Found::Bytes(bytes, _) = self.from.shelf.get(&name, manifest::BYTES_MAX).await? else {
             return self.report.finding(&Finding::ObjectMissing { key: name });
         };
         match there {
@@ -203,12 +201,12 @@ impl Carrier<'_> {
 
     async fn put(&mut self, key: &str, place: &str, bytes: Bytes, kind: &'static str) -> anyhow::Result<bool> {
         let (size, digest) = (u64::try_from(bytes.len()).unwrap_or(u64::MAX), Digest::of(&bytes));
-        if self.to.shelf.put_absent(place, bytes, kind).await? {
+        if let Put::Done(_) = self.to.shelf.put_if(place, bytes, kind, Expect::Nothing).await? {
             self.report.copied += 1;
             return Ok(true);
         }
         let found = match self.to.shelf.get(place, size).await? {
-            Found::Bytes(found) => Digest::of(&found),
+            Found::Bytes(found, _) => Digest::of(&found),
             Found::Nothing | Found::Larger(_) => Digest::NONE,
         };
         if found == digest {
@@ -221,19 +219,16 @@ impl Carrier<'_> {
 
     async fn is_there(&self, place: &str, line: &ManifestLine) -> Result<bool, ShelfError> {
         let found = self.to.shelf.get(place, line.bytes).await?;
-        Ok(matches!(found, Found::Bytes(bytes) if Digest::of(&bytes) == line.sha256))
+        Ok(matches!(found, Found::Bytes(bytes, _) if Digest::of(&bytes) == line.sha256))
     }
 
     /// The lines of a day join those that are there.
-    async fn manifest(&mut self, day: Day, there: &[Entry], more: &[Entry]) -> anyhow::Result<()> {
-        let merged = merge(there, more);
-        self.report.lines += merged.len() - there.len();
-        if merged == there {
-            return Ok(());
+    async fn manifest(&mut self, day: Day, accepted: &[Entry]) -> anyhow::Result<()> {
+        if !accepted.is_empty() {
+            let mut standing = Standing::read(&self.to.shelf, &self.there_home.manifest_key(day)).await?;
+            self.report.lines += standing.join(&self.to.shelf, &self.there_home, day, accepted).await?;
         }
-        let texts = merged.into_iter().map(|entry| entry.text).collect();
-        let bytes = ManifestDay::from_texts(texts).to_bytes()?;
-        Ok(self.to.shelf.put(&self.there_home.manifest_key(day), bytes.into(), MANIFEST_KIND).await?)
+        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use lake::{Chain, Digest, ManifestDay, ManifestLine};
+use lake::{Chain, Digest, Entry, ManifestLine};
 use model::{Day, Epoch, Timestamp};
 
 /// The lines that are, or are to be, in the lake's manifests.
@@ -79,24 +79,22 @@ impl Ledger {
         self.days.iter().filter(|(_, counts)| counts.sent < counts.held).map(|(day, _)| *day).collect()
     }
 
-    /// A day's manifest object, and how many lines it has.
-    pub fn pack(&self, day: Day) -> io::Result<(Vec<u8>, usize)> {
-        let lines = self.read(day)?;
-        let count = lines.len();
-        let bytes = ManifestDay::from_texts(lines).to_bytes().map_err(io::Error::other)?;
-        Ok((bytes, count))
+    /// The lines of a day.
+    pub fn lines(&self, day: Day) -> io::Result<Vec<Entry>> {
+        self.read(day)?.iter().map(|text| Entry::parse(text).map_err(io::Error::other)).collect()
     }
 
-    /// A day's manifest object with so many lines is in the lake. A day that is over is forgotten here.
-    pub fn note_sent(&mut self, day: Day, lines: usize) -> io::Result<()> {
+    /// So many lines of a day are in the lake. A day that is over is forgotten here; whether it is.
+    pub fn note_sent(&mut self, day: Day, lines: usize) -> io::Result<bool> {
         let is_latest = self.days.last_key_value().is_none_or(|(latest, _)| *latest == day);
-        let Some(counts) = self.days.get_mut(&day) else { return Ok(()) };
+        let Some(counts) = self.days.get_mut(&day) else { return Ok(true) };
         counts.sent = lines;
-        if !is_latest && counts.sent >= counts.held {
+        let is_over = !is_latest && counts.sent >= counts.held;
+        if is_over {
             std::fs::remove_file(self.file_of(day))?;
             self.days.remove(&day);
         }
-        Ok(())
+        Ok(is_over)
     }
 
     fn file_of(&self, day: Day) -> PathBuf {
