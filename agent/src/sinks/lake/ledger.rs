@@ -6,7 +6,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use lake::{Chain, Digest, Entry, ManifestLine};
+use lake::{Chain, Digest, Entry, ManifestLine, SigningKey};
 use model::{Day, Epoch, Timestamp};
 
 /// The lines that are, or are to be, in the lake's manifests.
@@ -14,6 +14,8 @@ use model::{Day, Epoch, Timestamp};
 pub struct Ledger {
     folder: PathBuf,
     chain: Chain,
+    /// What the lines are signed with.
+    key: Option<SigningKey>,
     /// Lines on disk and lines sent, by day.
     days: BTreeMap<Day, Counts>,
     /// Key of the last line: a batch that was confirmed over there and not here comes again.
@@ -28,12 +30,13 @@ struct Counts {
 
 impl Ledger {
     /// Opens the ledger; a line that a crash cut off is taken away.
-    pub fn open(folder: &Path, epoch: &Epoch) -> io::Result<Self> {
+    pub fn open(folder: &Path, epoch: &Epoch, key: Option<SigningKey>) -> io::Result<Self> {
         std::fs::create_dir_all(folder)?;
         File::open(folder)?.sync_all()?;
         let mut ledger = Self {
             folder: folder.to_path_buf(),
             chain: Chain::start(epoch.clone()),
+            key,
             days: BTreeMap::new(),
             last_key: None,
         };
@@ -60,7 +63,7 @@ impl Ledger {
         let is_new = !self.days.contains_key(&day);
         let key = line.key.clone();
         let mut chain = self.chain.clone();
-        let mut text = chain.seal(line, now).map_err(io::Error::other)?;
+        let mut text = chain.seal(line, now, self.key.as_ref()).map_err(io::Error::other)?;
         text.push('\n');
         let mut file = OpenOptions::new().create(true).append(true).open(self.file_of(day))?;
         file.write_all(text.as_bytes())?;

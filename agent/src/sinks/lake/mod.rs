@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use lake::{About, Format, Home, ManifestLine, Origin};
+use lake::{About, Format, Home, ManifestLine, Origin, SigningKey};
 use model::{Day, Epoch, Numbered, SeqRange};
 use tokio::task::block_in_place;
 
@@ -77,7 +77,8 @@ impl LakeSink {
             bytes_max: usize::try_from(sink.batch.max_bytes).unwrap_or(usize::MAX),
             window: 1,
         };
-        let ledger = Ledger::open(&journal.join("manifests").join(sink.id.as_str()), epoch)?;
+        let key = device.signing_key.as_deref().map(signing_key).transpose()?;
+        let ledger = Ledger::open(&journal.join("manifests").join(sink.id.as_str()), epoch, key)?;
         Ok(Self {
             shelf,
             format: config.format,
@@ -126,6 +127,12 @@ impl LakeSink {
         }
         ended
     }
+}
+
+fn signing_key(path: &Path) -> std::io::Result<SigningKey> {
+    let of_file = |error: String| std::io::Error::other(format!("the signing key {}: {error}", path.display()));
+    let pem = std::fs::read(path).map_err(|error| of_file(error.to_string()))?;
+    SigningKey::from_pem(&pem).map_err(|error| of_file(error.to_string()))
 }
 
 fn local(error: &std::io::Error) -> DeliverError {

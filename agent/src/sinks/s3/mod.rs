@@ -17,9 +17,10 @@ use aws_sdk_s3::types::ChecksumAlgorithm;
 use aws_smithy_http_client::Builder as HttpBuilder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use bytes::Bytes;
+use model::Timestamp;
 
 use super::DeliverError;
-use super::lake::shelf::{Expect, Found, Put, ShelfError, Tag};
+use super::lake::shelf::{Expect, Found, Listed, Put, ShelfError, Tag};
 use crate::config::sink::{Checksum, S3Config};
 
 /// Reaching the store: a satellite link with packet loss needs it.
@@ -99,6 +100,22 @@ impl Bucket {
             Err(error) if status(&error) == Some(404) => Ok(None),
             Err(error) => Err(self.away(key, &error)),
         }
+    }
+
+    /// Everything whose key begins so; `asks` is called for each request.
+    pub async fn list(&self, beginning: &str, asks: impl Fn()) -> Result<Vec<Listed>, ShelfError> {
+        let mut listed = Vec::new();
+        let mut pages = self.client.list_objects_v2().bucket(&self.name).prefix(beginning).into_paginator().send();
+        while let Some(page) = pages.next().await {
+            asks();
+            let page = page.map_err(|error| self.away(beginning, &error))?;
+            for object in page.contents() {
+                let modified = object.last_modified().and_then(|time| time.to_millis().ok()).unwrap_or_default();
+                let key = object.key().unwrap_or_default().to_owned();
+                listed.push(Listed { key, modified: Timestamp::from_millis(modified) });
+            }
+        }
+        Ok(listed)
     }
 
     /// Puts an object under a key where what was expected lies.
