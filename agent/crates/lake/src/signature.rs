@@ -107,7 +107,7 @@ mod tests {
         let (signed, public) = (key.sign(r#"{"v":1,"rows":4}"#), key.public());
         assert!(signed.starts_with(r#"{"v":1,"rows":4,"sig":""#) && signed.ends_with("\"}"), "{signed}");
         assert_eq!(public.has_signed(&signed), Some(true));
-        assert_eq!(public.has_signed(&signed.replace("4", "5")), Some(false));
+        assert_eq!(public.has_signed(&signed.replace("\"rows\":4", "\"rows\":5")), Some(false));
         assert_eq!(public.has_signed(&signed.replace("\"}", "0\"}")), Some(false));
         assert_eq!(public.has_signed(r#"{"v":1}"#), None);
     }
