@@ -5,13 +5,14 @@
 //! bytes were sealed before the first attempt. The manifest line is written down here, durably, before the runner
 //! confirms, so that a crash in between adds no line twice and forgets none.
 
+pub mod announce;
 mod ledger;
 pub mod manifest;
 pub mod shelf;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lake::{About, Format, Home, ManifestLine, Origin, SigningKey};
@@ -21,6 +22,7 @@ use tokio::task::block_in_place;
 use super::{Batch, BatchLimits, DeliverError, Sink};
 use crate::clock::Clock;
 use crate::config::{DeviceConfig, LakeConfig, SinkConfig};
+use announce::News;
 use ledger::Ledger;
 use manifest::Standing;
 use shelf::Shelf;
@@ -38,7 +40,9 @@ pub struct LakeSink {
     limits: BatchLimits,
     manifest_every: Duration,
     clock: Clock,
-    ledger: Mutex<Ledger>,
+    ledger: Arc<Mutex<Ledger>>,
+    /// Who announces its lines.
+    news: Option<Arc<News>>,
     /// What is known of the manifests there of the days that are written.
     standings: tokio::sync::Mutex<BTreeMap<Day, Standing>>,
     /// When the manifest is due next, by the boot's clock.
@@ -60,7 +64,13 @@ pub struct Place<'a> {
 
 impl LakeSink {
     /// A lake sink whose ledger stands in the journal's folder.
-    pub fn open(shelf: Shelf, sink: &SinkConfig, config: &LakeConfig, place: Place<'_>) -> std::io::Result<Self> {
+    pub fn open(
+        shelf: Shelf,
+        sink: &SinkConfig,
+        config: &LakeConfig,
+        place: Place<'_>,
+        news: Option<Arc<News>>,
+    ) -> std::io::Result<Self> {
         let Place { journal, device, epoch, clock } = place;
         let origin = Origin {
             prefix: config.prefix.clone(),
@@ -78,8 +88,11 @@ impl LakeSink {
             window: 1,
         };
         let key = device.signing_key.as_deref().map(signing_key).transpose()?;
-        let ledger = Ledger::open(&journal.join("manifests").join(sink.id.as_str()), epoch, key)?;
-        Ok(Self {
+        let mut ledger = Ledger::open(&journal.join("manifests").join(sink.id.as_str()), epoch, key)?;
+        if news.is_some() {
+            ledger.announce()?;
+        }
+        let lake = Self {
             shelf,
             format: config.format,
             origin,
@@ -88,10 +101,19 @@ impl LakeSink {
             limits,
             manifest_every: config.manifest_every,
             clock: clock.clone(),
-            ledger: Mutex::new(ledger),
+            ledger: Arc::new(Mutex::new(ledger)),
+            news,
             standings: tokio::sync::Mutex::default(),
             manifest_due_ms: Mutex::new(0),
-        })
+        };
+        lake.tell();
+        Ok(lake)
+    }
+
+    fn tell(&self) {
+        if let Some(news) = &self.news {
+            news.send_replace(Some(self.ledger.clone()));
+        }
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -165,7 +187,9 @@ impl Sink for LakeSink {
         let text = std::str::from_utf8(&batch.note).map_err(|error| DeliverError::reject(error.to_string()))?;
         let line = ManifestLine::parse(text).map_err(|error| DeliverError::reject(error.to_string()))?;
         let now = self.clock.now();
-        block_in_place(|| self.ledger().append(line, now)).map_err(|error| local(&error))
+        block_in_place(|| self.ledger().append(line, now)).map_err(|error| local(&error))?;
+        self.tell();
+        Ok(())
     }
 
     async fn tend(&self, is_end: bool) -> Result<(), DeliverError> {
