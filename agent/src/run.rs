@@ -199,7 +199,7 @@ impl Parts<'_> {
             .with("version", env!("CARGO_PKG_VERSION"))
             .with("boot_id", self.clock.boot().to_string())
             .with("config_hash", hash.as_str());
-        if self.inbox.offer(vec![Record::Event(event)]).is_err() {
+        if self.inbox.offer(vec![Record::Event(Box::new(event))]).is_err() {
             warn!("no room for the boot event");
         }
     }
