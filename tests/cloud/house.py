@@ -38,13 +38,14 @@ def statements(path):
     return duckdb.extract_statements(path.read_text())
 
 
-def duck(lake, **variables):
-    """A connection after `lake.sql`."""
+def duck(lake, readings="readings.sql", **variables):
+    """A connection after the files of both tables."""
     connection = duckdb.connect()
     for name, value in {"lake": lake, **variables}.items():
         connection.execute(f"SET VARIABLE {name} = '{value}'")
-    for statement in statements(QUERIES / "duckdb" / "lake.sql"):
-        connection.execute(statement)
+    for file in ("manifests.sql", readings):
+        for statement in statements(QUERIES / "duckdb" / file):
+            connection.execute(statement)
     return connection
 
 

@@ -1,8 +1,8 @@
 """Asks a lake the ten questions in both dialects, holds the answers against each other, and prints them.
 
-usage: questions.py LAKE
+usage: questions.py LAKE PLAIN
 
-stdout: {"01-last-value": [{column: value}, ...], ...}. Athena's text runs in DuckDB, put into its words by sqlglot, over views
+PLAIN is the same lake as NDJSON: what is asked of readings has the same answers there. stdout: {"01-last-value": [{column: value}, ...], ...}. Athena's text runs in DuckDB, put into its words by sqlglot, over views
 that have the columns and types of the DDL.
 """
 
@@ -20,8 +20,9 @@ def is_same(one, other):
     return one == other
 
 
-lake = sys.argv[1]
-by_duckdb, by_athena = duck(lake, site=SITE, device=DEVICE, from_day=FROM, to_day=TO), athena(lake)
+lake, plain = sys.argv[1:]
+asked = {"site": SITE, "device": DEVICE, "from_day": FROM, "to_day": TO}
+by_duckdb, of_plain, by_athena = duck(lake, **asked), duck(plain, "readings-ndjson.sql", **asked), athena(lake)
 answers = {}
 for question in questions():
     names, rows = answer(by_duckdb, (QUERIES / "duckdb" / question).read_text())
@@ -31,5 +32,7 @@ for question in questions():
     assert len(rows) == len(rows_there), f"{question}: {len(rows)} rows and {len(rows_there)}\n{rows}\n{rows_there}\n{sql}"
     for row, there in zip(rows, rows_there):
         assert all(map(is_same, row, there)), f"{question}: {row} and {there}"
+    if "FROM readings" in sql:
+        assert answer(of_plain, (QUERIES / "duckdb" / question).read_text()) == (names, rows), f"{question}: NDJSON says otherwise"
     answers[question.removesuffix(".sql")] = [dict(zip(names, row)) for row in rows]
 json.dump(answers, sys.stdout)
