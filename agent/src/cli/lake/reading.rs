@@ -6,14 +6,13 @@ use model::Day;
 
 use super::place::Lake;
 use crate::clock::Clock;
+use crate::sinks::lake::manifest;
 use crate::sinks::lake::shelf::{Found, ShelfError};
 
 /// Manifests asked for at once: a year from the other side of the world in seconds.
 const MANIFESTS_AT_ONCE: usize = 16;
-/// Largest manifest that is read: fifty thousand objects on one day.
-pub const MANIFEST_BYTES_MAX: u64 = 64 << 20;
 /// Largest object that is read: many times what an agent writes.
-const OBJECT_BYTES_MAX: u64 = 256 << 20;
+pub const OBJECT_BYTES_MAX: u64 = 256 << 20;
 
 /// The manifests that a question needs, and the first and the last day of upload that were looked at.
 pub async fn catalogue(lake: &Lake, home: &Home, query: &Query) -> Result<(Catalogue, (Day, Day)), ShelfError> {
@@ -31,14 +30,14 @@ pub async fn catalogue(lake: &Lake, home: &Home, query: &Query) -> Result<(Catal
 /// Adds the manifests of some days, where there are any.
 pub async fn add_days(lake: &Lake, home: &Home, days: &[Day], catalogue: &mut Catalogue) -> Result<(), ShelfError> {
     let get = |day: Day| async move {
-        let found = lake.shelf.get(&home.manifest_key(day), MANIFEST_BYTES_MAX).await?;
+        let found = lake.shelf.get(&home.manifest_key(day), manifest::BYTES_MAX).await?;
         Ok::<_, ShelfError>((day, found))
     };
     let found: Vec<_> = stream::iter(days.to_vec()).map(get).buffered(MANIFESTS_AT_ONCE).try_collect().await?;
     for (day, found) in found {
         match found {
             Found::Nothing => {}
-            Found::Bytes(bytes) => catalogue.add(home, day, &bytes),
+            Found::Bytes(bytes, _) => catalogue.add(home, day, &bytes),
             Found::Larger(size) => {
                 let reason = format!("{size} bytes are more than any manifest has");
                 catalogue.findings.push(Finding::Manifest { key: home.manifest_key(day), reason });
@@ -57,7 +56,7 @@ pub async fn object(
     let Some(place) = home.place_of(line) else { return Ok(Err(Finding::Key { key: line.key.clone() })) };
     let key = line.key.clone();
     Ok(match lake.shelf.get(&place, line.bytes.min(OBJECT_BYTES_MAX)).await? {
-        Found::Bytes(bytes) => Ok(bytes),
+        Found::Bytes(bytes, _) => Ok(bytes),
         Found::Nothing => Err(Finding::ObjectMissing { key }),
         Found::Larger(found) if found == line.bytes => {
             Err(Finding::Unreadable { key, reason: format!("{found} bytes are more than any object has") })
