@@ -1,5 +1,5 @@
--- Is a day complete? From the manifests alone, for every day from the first to the last that a device has anything of. An
--- object answers for the positions `first` to `next`, and the next object goes on there.
+-- Is a day complete? From the manifests alone, for every day from the first to the last that a device has or lost anything of.
+-- An object answers for the positions `first` to `next`, and the next object goes on there.
 --   lost         what is not in the lake, and a gap says so: on the day of the loss, or where that is not known on which it was told
 --   uncounted    gaps that can not say how many were lost
 --   unexplained  positions that are in no object and no gap: always 0, or something was taken out of the lake;
@@ -43,7 +43,7 @@ losses AS (
 ),
 ends AS (
   SELECT device, CAST(min(day) AS date) AS first_day, CAST(max(day) AS date) AS last_day
-  FROM lines
+  FROM (SELECT device, day FROM objects UNION ALL SELECT device, day FROM losses)
   GROUP BY device
 ),
 days AS (

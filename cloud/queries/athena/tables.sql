@@ -54,7 +54,9 @@ CREATE EXTERNAL TABLE manifests (
   `config_revision` string,
   `tags` map<string,string>,
   `uploaded_at` string,
-  `prev` string
+  `prev` string,
+  `rebuilt` boolean,
+  `sig` string
 )
 PARTITIONED BY (`site` string, `device` string, `dt` string)
 ROW FORMAT SERDE 'org.openx.data.jsonserde.JsonSerDe'

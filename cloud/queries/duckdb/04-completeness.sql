@@ -1,5 +1,5 @@
--- Is a day complete? From the manifests alone, for every day from the first to the last that a device has anything of. An
--- object answers for the positions `first` to `next`, and the next object goes on there.
+-- Is a day complete? From the manifests alone, for every day from the first to the last that a device has or lost anything of.
+-- An object answers for the positions `first` to `next`, and the next object goes on there.
 --   lost         what is not in the lake, and a gap says so: on the day of the loss, or where that is not known on which it was told
 --   uncounted    gaps that can not say how many were lost
 --   unexplained  positions that are in no object and no gap: always 0, or something was taken out of the lake;
@@ -33,7 +33,7 @@ losses AS (
 ),
 days AS (
   SELECT device, strftime(unnest(generate_series(min(day)::DATE, max(day)::DATE, INTERVAL 1 DAY)), '%Y-%m-%d') AS day
-  FROM manifests GROUP BY device
+  FROM (SELECT device, day FROM objects UNION ALL SELECT device, day FROM losses) GROUP BY device
 ),
 there AS (
   SELECT device, day, count(*) AS objects, sum(rows) AS rows FROM objects GROUP BY device, day

@@ -28,7 +28,7 @@ FROM read_json(getvariable('lake') || '/manifests/v1/*/*/*/manifest.ndjson.zst',
                           gaps: 'STRUCT(seq BIGINT, reason VARCHAR, count BIGINT, lost_first BIGINT, lost_next BIGINT,
                                         lost_from TIMESTAMPTZ, lost_to TIMESTAMPTZ)[]',
                           clock: 'MAP(VARCHAR, BIGINT)', agent: 'VARCHAR', config_revision: 'VARCHAR', tags: 'MAP(VARCHAR, VARCHAR)',
-                          uploaded_at: 'TIMESTAMPTZ', prev: 'VARCHAR'})
+                          uploaded_at: 'TIMESTAMPTZ', prev: 'VARCHAR', rebuilt: 'BOOLEAN', sig: 'VARCHAR'})
 WHERE site = coalesce(getvariable('site'), site)
   AND device = coalesce(getvariable('device'), device)
   AND day >= coalesce(getvariable('from_day'), day)
