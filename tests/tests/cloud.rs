@@ -317,3 +317,54 @@ fn two_readers_who_know_only_the_guide_get_every_number_to_the_bit() {
     let read = script("readers.py", &[&farm.lake("lake"), &farm.lake("plain"), &said.to_string()]);
     println!("{read}");
 }
+
+/// The blocks of a language in the last part of the guide.
+fn without_aws(language: &str) -> String {
+    let guide = fs::read_to_string(places::tests().join("../docs/CLOUD.md")).expect("the guide");
+    let (_, part) = guide.split_once("\n## Without AWS\n").expect("the part without AWS");
+    let fence = format!("```{language}\n");
+    let blocks = part.split(&fence).skip(1);
+    blocks.map(|rest| rest.split("```").next().unwrap_or_default()).collect()
+}
+
+/// Every command as it stands there, one after the other, but for what is the machine's: ports, folders, what is installed.
+#[test]
+fn the_guide_leads_from_nothing_to_a_query_without_aws() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = places::tests().join("..").canonicalize().unwrap();
+    let [s3, broker, master, filer, volume, admin] = std::array::from_fn(|_| places::free_port());
+    let ours = |text: &str| {
+        let text = text.replace("/tmp/tidegate", &dir.path().display().to_string());
+        let text = text.replace(":8333", &format!(":{s3}"));
+        text.replace(":1883", &format!(":{broker}")).replace("-p 1883", &format!("-p {broker}"))
+    };
+    let config = dir.path().join("tidegate.toml");
+    fs::write(&config, ours(&without_aws("toml"))).unwrap();
+    let venv = places::venv("python").parent().and_then(Path::parent).expect("bin lies in it").to_owned();
+    std::os::unix::fs::symlink(&venv, dir.path().join("venv")).unwrap();
+
+    let console = without_aws("console");
+    let commands =
+        console.lines().filter_map(|line| line.strip_prefix("$ ")).filter(|line| !line.contains("pip install"));
+    let others = format!(
+        "weed mini -s3.port={s3} -master.port={master} -filer.port={filer} -volume.port={volume} -admin.port={admin} \
+         -admin.ui=false -webdav=false -s3.port.iceberg=0 -s3.port.lance=0 "
+    );
+    let commands: Vec<String> = commands
+        .map(|line| ours(line).replace("--config tidegate.toml", &format!("--config {}", config.display())))
+        .map(|line| line.replace("weed mini ", &others))
+        .collect();
+    assert!(commands.len() >= 12, "{commands:#?}");
+    // What was started goes when the guide is through; the store would take its time over an orderly end.
+    let script = format!("trap 'kill -KILL $(jobs -p); wait' EXIT\nset -euo pipefail -x\n{}\n", commands.join("\n"));
+    let programs = places::tidegate().parent().expect("a folder").display().to_string();
+    let path = format!("{programs}:{}:/usr/sbin", std::env::var("PATH").unwrap_or_default());
+    let mut bash = Command::new("timeout");
+    bash.args(["--kill-after=10", "180", "bash", "-c", &script]).current_dir(&root).env("PATH", path);
+    let output = bash.output().expect("coreutils has timeout");
+    let said = agent::stdout(&output);
+    println!("{said}");
+    assert!(output.status.success(), "{said}{}", agent::stderr(&output));
+    assert!(said.contains("complete: "), "verify says so");
+    assert!(said.contains("4,pond-gw-1,optode,dissolved_oxygen,"), "the last value of pond 4");
+}
