@@ -25,8 +25,6 @@ pub fn launched(dir: &Path, config: &str) -> Agent {
         ("LD_PRELOAD", library()),
         ("FAKETIME_TIMESTAMP_FILE", dir.join(CLOCK).display().to_string()),
         ("FAKETIME_NO_CACHE", "1".to_owned()),
-        // A time without `@` is read as local.
-        ("TZ", "UTC".to_owned()),
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
         ("DONT_FAKE_MONOTONIC", "1".to_owned()),
         ("NO_FAKE_STAT", "1".to_owned()),
@@ -35,8 +33,7 @@ pub fn launched(dir: &Path, config: &str) -> Agent {
     Agent::launched_with(dir, config, &env)
 }
 
-/// Sets the clock of the agent in `dir`: `@1970-01-01 00:00:10` starts there, without the `@` it stands still, `+0` is
-/// the real time.
+/// Sets the clock of the agent in `dir`: `@1970-01-01 00:00:10` starts there, `+0` is the real time.
 pub fn set(dir: &Path, time: &str) {
     fs::write(dir.join(CLOCK), format!("{time}\n")).expect("write into the story's folder");
 }

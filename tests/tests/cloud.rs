@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use e2e::agent::{self, Agent, item};
-use e2e::faketime;
 use e2e::places;
 use e2e::pty::Port;
+use e2e::standing::{Moment, StandingClock};
 use serde_json::{Value, json};
 
 const LIMIT: Duration = Duration::from_mins(1);
@@ -38,12 +38,13 @@ struct Farm {
     agent: Agent,
     ports: Vec<(&'static str, Port)>,
     said: usize,
+    clock: StandingClock,
     // Gone last: the ports' names lie in it.
     dir: tempfile::TempDir,
 }
 
 impl Farm {
-    fn begun(time: &str) -> Self {
+    fn begun(moment: Moment) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let ports = ["do-1", "do-2", "bits"].map(|name| (name, Port::plugged(&dir.path().join(name))));
         let media = dir.path().join("media");
@@ -59,10 +60,10 @@ impl Farm {
             + &instruments(dir.path())
             + &agent::file_sink("lake", &media.join("lake"), "parquet")
             + &agent::file_sink("plain", &media.join("plain"), "ndjson");
-        faketime::set(dir.path(), time);
-        let agent = faketime::launched(dir.path(), &config);
+        let clock = StandingClock::made(dir.path(), moment);
+        let agent = clock.launched(dir.path(), &config);
         agent.wait_ready();
-        let farm = Self { dir, agent, ports: Vec::from(ports), said: 0 };
+        let farm = Self { dir, agent, ports: Vec::from(ports), said: 0, clock };
         farm.wait_open();
         farm
     }
@@ -73,9 +74,9 @@ impl Farm {
         self.agent.wait_until("the clock to be believed", LIMIT, |status| status["clock"]["state"] == "synced");
     }
 
-    /// At `time` each instrument says its line; returns once all of it is durable.
-    fn say(&mut self, time: &str, lines: &[(&str, &str)]) {
-        faketime::set(self.dir.path(), time);
+    /// At that moment each instrument says its line; returns once all of it is durable.
+    fn say(&mut self, moment: Moment, lines: &[(&str, &str)]) {
+        self.clock.set(moment);
         for (instrument, line) in lines {
             let (_, port) = self.ports.iter().find(|(name, _)| name == instrument).expect("one of ours");
             port.send(line.as_bytes(), LIMIT);
@@ -88,10 +89,10 @@ impl Farm {
         });
     }
 
-    fn probes(&mut self, day: &str, hours: &[(u8, f64, f64)]) {
+    fn probes(&mut self, day: i64, hours: &[(i64, f64, f64)]) {
         for (hour, one, other) in hours {
             let (one, other) = (format!("o,{one}\r\n"), format!("o,{other}\r\n"));
-            self.say(&format!("{day} {hour:02}:00:00"), &[("do-1", &one), ("do-2", &other)]);
+            self.say((day, *hour, 0), &[("do-1", &one), ("do-2", &other)]);
         }
     }
 
@@ -121,32 +122,32 @@ impl Farm {
 /// what the folder, which is away again, has not.
 fn three_days() -> Farm {
     // What is from before the clock was believed is put right by the second: not into the day before.
-    let mut farm = Farm::begun("2026-11-20 00:00:30");
+    let mut farm = Farm::begun((20, 0, 1));
     let numbers: String = numbers().iter().map(|number| format!("n,{number:e}\r\n")).collect();
-    farm.say("2026-11-20 00:00:00", &[("bits", &numbers)]);
+    farm.say((20, 0, 0), &[("bits", &numbers)]);
     farm.wait_delivered();
-    farm.probes("2026-11-20", &[(0, 6.5, 6.75), (1, 5.0, 5.25), (2, 3.9, 4.15)]);
-    farm.say("2026-11-20 02:30:00", &[("do-2", "o,-9999\r\n"), ("do-1", "o,40.5\r\n")]);
-    farm.probes("2026-11-20", &[(3, 3.5, 3.75), (4, 4.2, 4.45), (5, 5.5, 5.75), (6, 6.0, 6.25)]);
+    farm.probes(20, &[(0, 6.5, 6.75), (1, 5.0, 5.25), (2, 3.9, 4.15)]);
+    farm.say((20, 2, 30), &[("do-2", "o,-9999\r\n"), ("do-1", "o,40.5\r\n")]);
+    farm.probes(20, &[(3, 3.5, 3.75), (4, 4.2, 4.45), (5, 5.5, 5.75), (6, 6.0, 6.25)]);
     farm.wait_delivered();
 
     farm.media(false);
-    farm.probes("2026-11-21", &[(0, 6.0, 6.5), (1, 5.0, 5.5), (2, 4.6, 5.1), (3, 5.2, 5.7)]);
-    faketime::set(farm.dir.path(), "2026-11-21 15:00:00");
+    farm.probes(21, &[(0, 6.0, 6.5), (1, 5.0, 5.5), (2, 4.6, 5.1), (3, 5.2, 5.7)]);
+    farm.clock.set((21, 15, 0));
     farm.media(true);
     farm.wait_delivered();
 
     farm.media(false);
-    farm.probes("2026-11-22", &[(1, 6.1, 6.8), (2, 6.2, 6.9)]);
+    farm.probes(22, &[(1, 6.1, 6.8), (2, 6.2, 6.9)]);
     farm.agent.terminate();
     lose_the_newest_generation(&farm);
     farm.media(true);
-    faketime::set(farm.dir.path(), "2026-11-22 04:00:00");
+    farm.clock.set((22, 4, 0));
     farm.agent.start();
     farm.agent.wait_ready();
     farm.wait_open();
     farm.said = 0;
-    farm.probes("2026-11-22", &[(5, 6.3, 7.0)]);
+    farm.probes(22, &[(5, 6.3, 7.0)]);
     farm.wait_delivered();
     farm.agent.terminate();
     farm
