@@ -10,6 +10,7 @@ import json
 import math
 import sys
 
+import trino_sql_validator
 from house import DEVICE, FROM, QUERIES, SITE, TO, answer, athena, duck, questions, transpiled
 
 
@@ -26,7 +27,11 @@ by_duckdb, of_plain, by_athena = duck(lake, **asked), duck(plain, "readings-ndjs
 answers = {}
 for question in questions():
     names, rows = answer(by_duckdb, (QUERIES / "duckdb" / question).read_text())
-    sql = transpiled((QUERIES / "athena" / question).read_text())
+    text = (QUERIES / "athena" / question).read_text()
+    # Athena is Trino: words, and functions with their arguments.
+    checked = trino_sql_validator.validate(text, dialect="trino", jinja="reject")
+    assert checked.valid and not checked.warnings, f"{question}: {checked}"
+    sql = transpiled(text)
     names_there, rows_there = answer(by_athena, sql)
     assert names == names_there, f"{question}: {names} and {names_there}"
     assert len(rows) == len(rows_there), f"{question}: {len(rows)} rows and {len(rows_there)}\n{rows}\n{rows_there}\n{sql}"

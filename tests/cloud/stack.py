@@ -14,6 +14,7 @@ import subprocess
 import sys
 
 import yaml
+import zstandard
 from house import DEVICE, SITE, STACK
 
 # CloudFormation takes so much from a file; more would have to lie in a bucket first.
@@ -161,7 +162,7 @@ def limits():
     return {"template_bytes": size, "policy_chars": policies, "topic_bytes": longest, "topic_slashes": deepest}
 
 
-def rules():
+def rules(line):
     """Each rule speaks the SQL of 2016, tells errors, and hears the topic that the agent says."""
     for name, topic in (("ManifestRule", "manifest"), ("AlarmRule", "alarm"), ("LiveRule", "readings")):
         payload = properties[name]["TopicRulePayload"]
@@ -169,6 +170,11 @@ def rules():
         [listens] = re.findall(r"FROM '([^']+)'", payload["Sql"])
         assert re.fullmatch(listens.replace("+", "[^/]+"), f"farm/{SITE}/{DEVICE}/{topic}"), listens
         assert resolved(properties[name]["RuleName"]) == f"{NAME}_{topic}", "Basic Ingest names it"
+    # The catalogue's keys are in the line, or the rule makes them.
+    made = re.findall(r" AS (\w+)", properties["ManifestRule"]["TopicRulePayload"]["Sql"])
+    keys = {attribute["AttributeName"]: attribute["AttributeType"] for attribute in properties["Catalogue"]["AttributeDefinitions"]}
+    for key, kind in keys.items():
+        assert key in made or isinstance(line[key], {"S": str, "N": int}[kind]), key
 
 
 def allow_list():
@@ -191,12 +197,19 @@ def allow_list():
     assert body["Resources"]["thing"]["Properties"]["ThingName"] == {"Ref": "SerialNumber"}, "the policies go by it"
 
 
+def manifest_line(lake):
+    """One that the agent wrote: what `announce` publishes."""
+    path = next(lake.glob("manifests/v1/**/manifest.ndjson.zst"))
+    return json.loads(zstandard.open(path, "rt", encoding="utf-8").readline())
+
+
 def main():
+    lake = pathlib.Path(sys.argv[1])
     lint()
     device_policy()
     claim_policy()
-    device_role(pathlib.Path(sys.argv[1]))
-    rules()
+    device_role(lake)
+    rules(manifest_line(lake))
     measured = limits()
     # What the Lambda prints is not ours.
     stdout, sys.stdout = sys.stdout, sys.stderr
