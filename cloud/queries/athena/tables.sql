@@ -46,7 +46,7 @@ CREATE EXTERNAL TABLE manifests (
   `next` bigint,
   `time_min` string,
   `time_max` string,
-  `instruments` array<struct<instrument:string,quantity:string,count:bigint,min:double,max:double,mean:double>>,
+  `instruments` array<struct<instrument:string,quantity:string,unit:string,count:bigint,min:double,max:double,mean:double>>,
   `quality` map<string,bigint>,
   `gaps` array<struct<seq:bigint,reason:string,count:bigint,lost_first:bigint,lost_next:bigint,lost_from:string,lost_to:string>>,
   `clock` map<string,bigint>,

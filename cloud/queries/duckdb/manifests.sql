@@ -23,7 +23,7 @@ FROM read_json(getvariable('lake') || '/manifests/v1/*/*/*/manifest.ndjson.zst',
                -- Named and not guessed: a lake without a gap has nothing that says what a gap looks like.
                columns = {v: 'INT', key: 'VARCHAR', bytes: 'BIGINT', sha256: 'VARCHAR', format: 'VARCHAR', rows: 'BIGINT',
                           epoch: 'VARCHAR', first: 'BIGINT', next: 'BIGINT', time_min: 'TIMESTAMPTZ', time_max: 'TIMESTAMPTZ',
-                          instruments: 'STRUCT(instrument VARCHAR, quantity VARCHAR, count BIGINT, min DOUBLE, max DOUBLE, mean DOUBLE)[]',
+                          instruments: 'STRUCT(instrument VARCHAR, quantity VARCHAR, unit VARCHAR, count BIGINT, min DOUBLE, max DOUBLE, mean DOUBLE)[]',
                           quality: 'MAP(VARCHAR, BIGINT)',
                           gaps: 'STRUCT(seq BIGINT, reason VARCHAR, count BIGINT, lost_first BIGINT, lost_next BIGINT,
                                         lost_from TIMESTAMPTZ, lost_to TIMESTAMPTZ)[]',
