@@ -57,7 +57,17 @@ impl<'a> From<&'a Numbered> for Seen<'a> {
             Record::Event(_) => (None, false, None, None),
         };
         let series = series_key(&numbered.record);
-        Seen { seq: numbered.seq, time: stamp.time, clock: stamp.clock, series, unit, number, has_value, quality, gap_facts }
+        Seen {
+            seq: numbered.seq,
+            time: stamp.time,
+            clock: stamp.clock,
+            series,
+            unit,
+            number,
+            has_value,
+            quality,
+            gap_facts,
+        }
     }
 }
 
