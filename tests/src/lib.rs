@@ -14,6 +14,7 @@ pub mod process;
 pub mod pty;
 pub mod talker;
 
+pub mod aedes;
 pub mod air;
 pub mod elder;
 pub mod mosquitto;

@@ -2,6 +2,10 @@
 //!
 //! A copy: the same event stands in the journal and arrives with the readings, confirmed by the cursor. So nothing is
 //! kept here beyond memory; an oxygen that is still low after a restart raises its alarm again.
+//!
+//! A broker that denies the topic may hang up without a word (MQTT 3.1.1 has none, and AWS IoT Core does that): an alarm
+//! that goes ahead of all else over every connection would keep the readings away for ever. So where connections end over
+//! it in a row, it waits for one that holds.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +31,10 @@ use crate::sinks::meter::Meter;
 const MESSAGE_ALARMS_MAX: usize = 100;
 /// Waits between two attempts at a message that the broker can not take now.
 const RETRY_WAITS: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
+/// So many connections in a row that ended before an alarm was confirmed are an unlucky line; more may be its fault.
+const UNLUCKY_MAX: u32 = 3;
+/// How long a connection must hold then before it is tried on it, at first and at most: what stands behind it has that long.
+const HOLD_WAITS: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(1_800));
 /// How long the last alarms may take at the end.
 const END_LIMIT: Duration = Duration::from_secs(2);
 
@@ -61,11 +69,12 @@ pub async fn run(
     (mut heard, meter, clock): (Receiver<Alarm>, Arc<Meter>, Clock),
     stop: CancellationToken,
 ) {
-    let publish = async |alarms: Vec<Alarm>| {
+    let mut unlucky = 0;
+    let mut publish = async |alarms: Vec<Alarm>| {
         let payload = encode(&device, epoch().as_ref(), &alarms);
         let bytes = payload.as_ref().map_or(0, Vec::len);
         meter.spend(u64::try_from(bytes).unwrap_or(u64::MAX), Instant::now(), clock.now());
-        publish(&link, &topic, payload).await;
+        publish(&link, &topic, payload, &mut unlucky).await;
     };
     loop {
         let next = tokio::select! {
@@ -116,7 +125,8 @@ fn encode(device: &DeviceConfig, epoch: Option<&Epoch>, alarms: &[Alarm]) -> ser
     })
 }
 
-async fn publish(link: &Link, topic: &str, payload: serde_json::Result<Vec<u8>>) {
+/// `unlucky` counts the connections in a row that ended over alarms, this one's and those before.
+async fn publish(link: &Link, topic: &str, payload: serde_json::Result<Vec<u8>>, unlucky: &mut u32) {
     let payload = match payload {
         Ok(payload) => payload.into(),
         Err(error) => return error!(%error, "alarms can not be encoded, they come with the readings"),
@@ -126,9 +136,24 @@ async fn publish(link: &Link, topic: &str, payload: serde_json::Result<Vec<u8>>)
     let mut refusals = 0;
     loop {
         match link.publish_ahead(&message).await {
-            Ok(()) => return,
+            Ok(()) => {
+                *unlucky = 0;
+                return;
+            }
             // The link knows when to try again.
-            Err(PublishError::Disconnected) => continue,
+            Err(PublishError::Disconnected) => {
+                *unlucky += 1;
+                if *unlucky == UNLUCKY_MAX {
+                    warn!(
+                        topic,
+                        "connections end over an alarm: it waits for one that holds, does the broker forbid its topic?"
+                    );
+                }
+                if *unlucky >= UNLUCKY_MAX {
+                    held(link, hold_wait(*unlucky - UNLUCKY_MAX)).await;
+                }
+                continue;
+            }
             Err(PublishError::NotNow { .. }) => {}
             // Perhaps it was a neighbour that the broker disliked.
             Err(
@@ -141,5 +166,22 @@ async fn publish(link: &Link, topic: &str, payload: serde_json::Result<Vec<u8>>)
             }
         }
         tokio::time::sleep(backoff.next_wait()).await;
+    }
+}
+
+/// How long a connection must hold after so many more attempts that ended one.
+fn hold_wait(doublings: u32) -> Duration {
+    HOLD_WAITS.0.saturating_mul(2_u32.saturating_pow(doublings)).min(HOLD_WAITS.1)
+}
+
+/// Waits for a connection that holds for so long.
+async fn held(link: &Link, wait: Duration) {
+    loop {
+        link.up().await;
+        let connections = link.connections().seen();
+        tokio::time::sleep(wait).await;
+        if link.is_up() && !connections.has_new() {
+            return;
+        }
     }
 }
