@@ -1,6 +1,7 @@
 //! How a line is used after an outage: prints each number with its limit, asserts nothing. `tests/bench line` runs it.
 //!
-//! The line is a relay with a delay and a rate, and then one that loses packets, too, which needs root. `loss`: that alone.
+//! The line is a relay with a delay and a rate, and then one that loses packets, too, which needs root. With
+//! an argument: only the lines whose name holds it.
 
 use std::io;
 use std::path::Path;
