@@ -17,19 +17,18 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use clap::Args as ClapArgs;
-use lake::{Catalogue, Digest, Entry, Finding, Home, ManifestDay, ManifestLine, ObjectKey, Query, merge, open_object};
+use lake::{Catalogue, Digest, Entry, Finding, Home, ManifestLine, ObjectKey, Query, open_object};
 use model::{Clock, Day, Epoch, SeqRange, Timestamp};
 use serde_json::json;
 
+use super::listing::{self, Part};
 use super::place::{self, Lake};
-use super::stick::{self, Part};
-use super::{Device, Store, reading};
+use super::{Device, Store, today};
 use crate::cli::{Exit, screen};
 use crate::config::Config;
-use crate::sinks::lake::shelf::{Found, ShelfError};
-
-/// Media type of a manifest (RFC 8878 for the compression).
-const MANIFEST_KIND: &str = "application/zstd";
+use crate::sinks::lake::manifest::{self, Standing};
+use crate::sinks::lake::reading;
+use crate::sinks::lake::shelf::{Expect, Found, Put, ShelfError};
 
 /// From where to where.
 #[derive(Debug, ClapArgs)]
@@ -50,15 +49,11 @@ pub async fn import(args: &Args, config: Option<&Config>, is_json: bool) -> anyh
     if !args.from.is_dir() {
         return Err(ShelfError::Away(format!("{} is no folder", args.from.display())).into());
     }
-    let parts = stick::parts(&args.from).map_err(|error| ShelfError::disk(&args.from, error))?;
+    let parts = listing::parts(&from, args.device.site.as_ref(), args.device.device.as_ref()).await?;
     to.shelf.make()?;
     let mut report = Report { is_json, ..Report::default() };
     for part in parts {
-        let is_asked = args.device.site.as_ref().is_none_or(|site| *site == part.home.site)
-            && args.device.device.as_ref().is_none_or(|device| *device == part.home.device);
-        if is_asked {
-            carry(&part, &from, &to, &mut report).await?;
-        }
+        carry(&part, &from, &to, &mut report).await?;
     }
     report.end()
 }
@@ -67,7 +62,7 @@ pub async fn import(args: &Args, config: Option<&Config>, is_json: bool) -> anyh
 async fn carry(part: &Part, from: &Lake, to: &Lake, report: &mut Report) -> anyhow::Result<()> {
     let there_home = Home { prefix: to.prefix.clone(), ..part.home.clone() };
     let mut here = Catalogue::default();
-    reading::add_days(from, &part.home, &part.days, &mut here).await?;
+    reading::add_days(&from.shelf, &part.home, &part.days, &mut here).await?;
     here.findings.iter().try_for_each(|finding| report.finding(finding))?;
     let there = what_is_there(part, &here, to, &there_home).await?;
     if !there.findings.is_empty() {
@@ -84,9 +79,9 @@ async fn carry(part: &Part, from: &Lake, to: &Lake, report: &mut Report) -> anyh
                 accepted.push(entry.clone());
             }
         }
-        carrier.manifest(*day, there.day(*day), &accepted).await?;
+        carrier.manifest(*day, &accepted).await?;
     }
-    for key in &part.objects {
+    for (key, _) in &part.objects {
         if !with_line.contains(&key.to_string()) {
             carrier.without_line(key).await?;
         }
@@ -99,11 +94,12 @@ async fn what_is_there(part: &Part, here: &Catalogue, to: &Lake, home: &Home) ->
     let trusted = here.entries().filter(|entry| !entry.line.clock.contains_key(&Clock::Untrusted));
     let oldest = trusted.map(|entry| entry.line.time_min).min();
     let of_objects =
-        part.objects.iter().map(|key| key.day.start()).filter(|day| *day > Timestamp::from_millis(0)).min();
+        part.objects.iter().map(|(key, _)| key.day.start()).filter(|day| *day > Timestamp::from_millis(0)).min();
     let from = oldest.into_iter().chain(of_objects).chain(part.days.iter().map(|day| day.start())).min();
-    let (mut there, (first, last)) = reading::catalogue(to, home, &Query { from, ..Query::default() }).await?;
+    let (mut there, (first, last)) =
+        reading::catalogue(&to.shelf, home, &Query { from, ..Query::default() }, today()).await?;
     let outside: Vec<Day> = part.days.iter().copied().filter(|day| *day < first || *day > last).collect();
-    reading::add_days(to, home, &outside, &mut there).await?;
+    reading::add_days(&to.shelf, home, &outside, &mut there).await?;
     Ok(there)
 }
 
@@ -161,7 +157,7 @@ impl Carrier<'_> {
             self.report.present += 1;
             return Ok(true);
         }
-        let bytes = reading::object(self.from, self.home, line).await?;
+        let bytes = reading::object(&self.from.shelf, self.home, line).await?;
         match bytes.and_then(|bytes| open_object(line, &bytes).map(|_| bytes)) {
             Ok(bytes) => self.put(&line.key, &place, bytes, line.format.content_type()).await,
             // Another stick may have brought it.
@@ -185,7 +181,7 @@ impl Carrier<'_> {
         {
             return self.report.finding(&finding);
         }
-        let Found::Bytes(bytes) = self.from.shelf.get(&name, reading::MANIFEST_BYTES_MAX).await? else {
+        let Found::Bytes(bytes, _) = self.from.shelf.get(&name, manifest::BYTES_MAX).await? else {
             return self.report.finding(&Finding::ObjectMissing { key: name });
         };
         match there {
@@ -203,12 +199,12 @@ impl Carrier<'_> {
 
     async fn put(&mut self, key: &str, place: &str, bytes: Bytes, kind: &'static str) -> anyhow::Result<bool> {
         let (size, digest) = (u64::try_from(bytes.len()).unwrap_or(u64::MAX), Digest::of(&bytes));
-        if self.to.shelf.put_absent(place, bytes, kind).await? {
+        if let Put::Done(_) = self.to.shelf.put_if(place, bytes, kind, Expect::Nothing).await? {
             self.report.copied += 1;
             return Ok(true);
         }
         let found = match self.to.shelf.get(place, size).await? {
-            Found::Bytes(found) => Digest::of(&found),
+            Found::Bytes(found, _) => Digest::of(&found),
             Found::Nothing | Found::Larger(_) => Digest::NONE,
         };
         if found == digest {
@@ -221,19 +217,16 @@ impl Carrier<'_> {
 
     async fn is_there(&self, place: &str, line: &ManifestLine) -> Result<bool, ShelfError> {
         let found = self.to.shelf.get(place, line.bytes).await?;
-        Ok(matches!(found, Found::Bytes(bytes) if Digest::of(&bytes) == line.sha256))
+        Ok(matches!(found, Found::Bytes(bytes, _) if Digest::of(&bytes) == line.sha256))
     }
 
     /// The lines of a day join those that are there.
-    async fn manifest(&mut self, day: Day, there: &[Entry], more: &[Entry]) -> anyhow::Result<()> {
-        let merged = merge(there, more);
-        self.report.lines += merged.len() - there.len();
-        if merged == there {
-            return Ok(());
+    async fn manifest(&mut self, day: Day, accepted: &[Entry]) -> anyhow::Result<()> {
+        if !accepted.is_empty() {
+            let mut standing = Standing::read(&self.to.shelf, &self.there_home.manifest_key(day)).await?;
+            self.report.lines += standing.join(&self.to.shelf, &self.there_home, day, accepted).await?;
         }
-        let texts = merged.into_iter().map(|entry| entry.text).collect();
-        let bytes = ManifestDay::from_texts(texts).to_bytes()?;
-        Ok(self.to.shelf.put(&self.there_home.manifest_key(day), bytes.into(), MANIFEST_KIND).await?)
+        Ok(())
     }
 }
 
@@ -254,15 +247,7 @@ struct Report {
 impl Report {
     fn finding(&mut self, finding: &Finding) -> anyhow::Result<()> {
         self.findings += 1;
-        let mut out = std::io::stdout().lock();
-        if self.is_json {
-            let mut object = serde_json::to_value(finding)?;
-            object["says"] = finding.to_string().into();
-            writeln!(out, "{object}")?;
-        } else {
-            writeln!(out, "{}", screen::harmless(&finding.to_string()))?;
-        }
-        Ok(())
+        screen::finding(finding, self.is_json)
     }
 
     fn end(&self) -> anyhow::Result<Exit> {

@@ -8,8 +8,7 @@ use lake::{Format, Prefix};
 use super::Misuse;
 use crate::config::sink::{Checksum, Credentials, S3Config};
 use crate::config::{Config, LakeConfig, SinkConfig, SinkKind, nearest};
-use crate::sinks::file::Folder;
-use crate::sinks::lake::shelf::{Place, Shelf};
+use crate::sinks::lake::shelf::Shelf;
 use crate::sinks::s3::Bucket;
 
 /// A lake that can be read.
@@ -40,7 +39,7 @@ pub fn find(name: Option<&str>, endpoint: Option<&str>, config: Option<&Config>)
 
 /// A lake in a folder.
 pub fn folder(path: PathBuf, prefix: Prefix) -> Lake {
-    Lake { shelf: Shelf::new(Place::Folder(Folder::new(path))), prefix }
+    Lake { shelf: Shelf::folder(path), prefix }
 }
 
 fn of_only_sink(sinks: &[SinkConfig], endpoint: Option<&str>) -> Result<Lake, Misuse> {
@@ -82,7 +81,7 @@ fn bucket(mut config: S3Config, endpoint: Option<&str>, prefix: Prefix) -> Lake 
         // Another store has its buckets in the path, as a rule.
         config.is_path_style = true;
     }
-    Lake { shelf: Shelf::new(Place::Bucket(Bucket::patient(&config))), prefix }
+    Lake { shelf: Shelf::bucket(Bucket::patient(&config)), prefix }
 }
 
 /// A bucket as the environment says, by the names that all tools of AWS read.
@@ -99,6 +98,11 @@ fn from_environment(bucket: &str) -> S3Config {
         endpoint,
         checksum: Checksum::Auto,
         credentials: file.map_or(Credentials::Env, |file| Credentials::File(PathBuf::from(file))),
-        lake: LakeConfig { prefix: Prefix::default(), format: Format::Parquet, manifest_every: Duration::ZERO },
+        lake: LakeConfig {
+            prefix: Prefix::default(),
+            format: Format::Parquet,
+            manifest_every: Duration::ZERO,
+            announce: None,
+        },
     }
 }

@@ -7,12 +7,13 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
-use bytes::Bytes;
+use lake::Digest;
+use model::Timestamp;
 
 use super::DeliverError;
-use super::lake::Store;
-use super::lake::shelf::{Found, ShelfError};
+use super::lake::shelf::{Expect, Found, Listed, Put, ShelfError, Tag};
 
 /// A folder that holds objects.
 pub struct Folder {
@@ -42,18 +43,26 @@ impl Folder {
         make(&self.root).map_err(|error| ShelfError::disk(&self.root, error))
     }
 
-    /// Puts an object where there is none; false if there is one.
-    pub fn put_absent(&self, key: &str, bytes: &[u8]) -> Result<bool, ShelfError> {
-        if self.size(key)?.is_some() {
-            return Ok(false);
-        }
-        self.put_over(key, bytes).map(|()| true)
+    /// Every file whose key begins so; the beginning is a folder.
+    pub fn list(&self, beginning: &str) -> Result<Vec<Listed>, ShelfError> {
+        let mut listed = Vec::new();
+        let folder = self.root.join(beginning);
+        list(&self.root, &folder, &mut listed).map_err(|error| ShelfError::disk(&folder, error))?;
+        listed.sort_by(|one, other| one.key.cmp(&other.key));
+        Ok(listed)
     }
 
-    /// Puts an object, over one that may be there.
-    pub fn put_over(&self, key: &str, bytes: &[u8]) -> Result<(), ShelfError> {
+    /// Puts an object under a key where what was expected lies.
+    pub fn put_if(&self, key: &str, bytes: &[u8], expect: Expect<'_>) -> Result<Put, ShelfError> {
         let path = self.root.join(key);
-        write(&self.root, &path, bytes).map_err(|error| ShelfError::disk(&path, error))
+        let put = replace(&self.root, &path, bytes, expect);
+        put.map_err(|error| ShelfError::disk(&path, error))
+    }
+
+    /// The same name has the same bytes: writing it again changes nothing, and mends a file that a stick lost.
+    pub fn put_sealed(&self, key: &str, bytes: &[u8]) -> Result<(), DeliverError> {
+        let path = self.root.join(key);
+        write(&self.root, &path, bytes).map_err(|error| DeliverError::retry(format!("{}: {error}", path.display())))
     }
 
     /// A file that is not there is an answer, as long as the folder is.
@@ -79,20 +88,8 @@ fn read(path: &Path, bytes_max: u64) -> io::Result<Found> {
     }
     let mut bytes = Vec::new();
     file.take(bytes_max).read_to_end(&mut bytes)?;
-    Ok(Found::Bytes(bytes.into()))
-}
-
-impl Store for Folder {
-    async fn put_new(&self, key: &str, bytes: Bytes, kind: &'static str) -> Result<(), DeliverError> {
-        // The same name has the same bytes: writing it again changes nothing, and mends a file that a stick lost.
-        self.put(key, bytes, kind).await
-    }
-
-    async fn put(&self, key: &str, bytes: Bytes, _kind: &'static str) -> Result<(), DeliverError> {
-        let path = self.root.join(key);
-        tokio::task::block_in_place(|| write(&self.root, &path, &bytes))
-            .map_err(|error| DeliverError::retry(format!("{}: {error}", path.display())))
-    }
+    let tag = tag_of(&bytes);
+    Ok(Found::Bytes(bytes.into(), tag))
 }
 
 fn make(root: &Path) -> io::Result<()> {
@@ -101,6 +98,55 @@ fn make(root: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+fn list(root: &Path, folder: &Path, listed: &mut Vec<Listed>) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if is_absent(&error) => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let (entry, path) = entry.map(|entry| (entry.file_type(), entry.path()))?;
+        if entry?.is_dir() {
+            list(root, &path, listed)?;
+        } else if let Ok(key) = path.strip_prefix(root) {
+            let modified = fs::metadata(&path)?.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+            let modified = Timestamp::from_millis(i64::try_from(modified.as_millis()).unwrap_or(i64::MAX));
+            listed.push(Listed { key: key.to_string_lossy().into_owned(), modified });
+        }
+    }
+    Ok(())
+}
+
+fn tag_of(bytes: &[u8]) -> Tag {
+    Tag(Digest::of(bytes).to_string())
+}
+
+/// Looks and writes while nobody else does: who wants to write there, too, waits for the folder.
+fn replace(root: &Path, path: &Path, bytes: &[u8], expect: Expect<'_>) -> io::Result<Put> {
+    make(root)?;
+    let folder = path.parent().unwrap_or(root);
+    fs::create_dir_all(folder)?;
+    let folder = File::open(folder)?;
+    match folder.lock() {
+        // A file system without locks, as some network shares are: one writer at a time is all that can be had.
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
+        locked => locked?,
+    }
+    let there = match fs::read(path) {
+        Ok(there) => Some(tag_of(&there)),
+        Err(error) if is_absent(&error) => None,
+        Err(error) => return Err(error),
+    };
+    let is_expected = match expect {
+        Expect::Nothing => there.is_none(),
+        Expect::Tag(tag) => there.as_ref() == Some(tag),
+    };
+    if !is_expected {
+        return Ok(Put::Other);
+    }
+    write(root, path, bytes)?;
+    Ok(Put::Done(tag_of(bytes)))
 }
 
 fn write(root: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {

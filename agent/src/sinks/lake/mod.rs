@@ -5,52 +5,51 @@
 //! bytes were sealed before the first attempt. The manifest line is written down here, durably, before the runner
 //! confirms, so that a crash in between adds no line twice and forgets none.
 
+pub mod announce;
 mod ledger;
+pub mod manifest;
+pub mod reading;
 pub mod shelf;
 
-use std::future::Future;
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use lake::{About, Format, ManifestLine, Origin};
-use model::{Epoch, Numbered, SeqRange};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use lake::{About, Format, Home, ManifestLine, Origin, Query, SigningKey};
+use model::{Day, Epoch, Numbered, RangeSet, SeqRange, Timestamp};
 use tokio::task::block_in_place;
 
 use super::{Batch, BatchLimits, DeliverError, Sink};
 use crate::clock::Clock;
 use crate::config::{DeviceConfig, LakeConfig, SinkConfig};
+use announce::News;
 use ledger::Ledger;
+use manifest::Standing;
+use shelf::{Shelf, ShelfError};
 
 /// Records held in memory for one object: about 6 MiB. An object is never larger, whatever `max_readings` says.
 pub const OBJECT_RECORDS_MAX: usize = 50_000;
 
-/// Something that holds objects.
-pub trait Store: Send + Sync + 'static {
-    /// Puts an object that is not there yet; `Ok` if it is there, now or already.
-    fn put_new(
-        &self,
-        key: &str,
-        bytes: Bytes,
-        kind: &'static str,
-    ) -> impl Future<Output = Result<(), DeliverError>> + Send;
-
-    /// Puts an object, over one that may be there.
-    fn put(&self, key: &str, bytes: Bytes, kind: &'static str)
-    -> impl Future<Output = Result<(), DeliverError>> + Send;
-}
+/// Objects whose size is asked for at once.
+const LOOKS_AT_ONCE: usize = 8;
 
 /// A lake in a store.
-pub struct LakeSink<St> {
-    store: St,
+pub struct LakeSink {
+    shelf: Shelf,
     format: Format,
     origin: Origin,
+    home: Home,
     about: About,
     limits: BatchLimits,
     manifest_every: Duration,
     clock: Clock,
-    ledger: Mutex<Ledger>,
+    ledger: Arc<Mutex<Ledger>>,
+    /// Who announces its lines.
+    news: Option<Arc<News>>,
+    /// What is known of the manifests there of the days that are written.
+    standings: tokio::sync::Mutex<BTreeMap<Day, Standing>>,
     /// When the manifest is due next, by the boot's clock.
     manifest_due_ms: Mutex<u64>,
 }
@@ -68,12 +67,15 @@ pub struct Place<'a> {
     pub clock: &'a Clock,
 }
 
-/// Media type of a manifest (RFC 8878 for the compression).
-const MANIFEST_KIND: &str = "application/zstd";
-
-impl<St: Store> LakeSink<St> {
+impl LakeSink {
     /// A lake sink whose ledger stands in the journal's folder.
-    pub fn open(store: St, sink: &SinkConfig, config: &LakeConfig, place: Place<'_>) -> std::io::Result<Self> {
+    pub fn open(
+        shelf: Shelf,
+        sink: &SinkConfig,
+        config: &LakeConfig,
+        place: Place<'_>,
+        news: Option<Arc<News>>,
+    ) -> std::io::Result<Self> {
         let Place { journal, device, epoch, clock } = place;
         let origin = Origin {
             prefix: config.prefix.clone(),
@@ -81,6 +83,7 @@ impl<St: Store> LakeSink<St> {
             device: device.id.clone(),
             epoch: epoch.clone(),
         };
+        let home = Home { prefix: origin.prefix.clone(), site: origin.site.clone(), device: origin.device.clone() };
         let about =
             About { agent: env!("CARGO_PKG_VERSION").to_owned(), config_revision: None, tags: device.tags.clone() };
         let limits = BatchLimits {
@@ -89,18 +92,33 @@ impl<St: Store> LakeSink<St> {
             bytes_max: usize::try_from(sink.batch.max_bytes).unwrap_or(usize::MAX),
             window: 1,
         };
-        let ledger = Ledger::open(&journal.join("manifests").join(sink.id.as_str()), epoch)?;
-        Ok(Self {
-            store,
+        let key = device.signing_key.as_deref().map(signing_key).transpose()?;
+        let mut ledger = Ledger::open(&journal.join("manifests").join(sink.id.as_str()), epoch, key)?;
+        if news.is_some() {
+            ledger.announce()?;
+        }
+        let lake = Self {
+            shelf,
             format: config.format,
             origin,
+            home,
             about,
             limits,
             manifest_every: config.manifest_every,
             clock: clock.clone(),
-            ledger: Mutex::new(ledger),
+            ledger: Arc::new(Mutex::new(ledger)),
+            news,
+            standings: tokio::sync::Mutex::default(),
             manifest_due_ms: Mutex::new(0),
-        })
+        };
+        lake.tell();
+        Ok(lake)
+    }
+
+    fn tell(&self) {
+        if let Some(news) = &self.news {
+            news.send_replace(Some(self.ledger.clone()));
+        }
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -117,24 +135,38 @@ impl<St: Store> LakeSink<St> {
         true
     }
 
-    /// Rewrites the manifest object of every day that has new lines.
+    /// Puts the new lines of every day that has some. One day that can not be written holds up no other.
     async fn put_manifests(&self) -> Result<(), DeliverError> {
+        let mut standings = self.standings.lock().await;
+        let mut ended = Ok(());
         let unsent = self.ledger().unsent();
         for day in unsent {
-            let key = lake::manifest_key(&self.origin, day);
-            let (bytes, lines) = block_in_place(|| self.ledger().pack(day)).map_err(|error| local(&error))?;
-            self.store.put(&key, bytes.into(), MANIFEST_KIND).await?;
-            block_in_place(|| self.ledger().note_sent(day, lines)).map_err(|error| local(&error))?;
+            let lines = block_in_place(|| self.ledger().lines(day)).map_err(|error| local(&error))?;
+            match standings.entry(day).or_default().join(&self.shelf, &self.home, day, &lines).await {
+                Ok(_) => {
+                    let is_over = block_in_place(|| self.ledger().note_sent(day, lines.len()));
+                    if is_over.map_err(|error| local(&error))? {
+                        standings.remove(&day);
+                    }
+                }
+                Err(error) => ended = Err(DeliverError::retry(format!("manifest of {day}: {error}"))),
+            }
         }
-        Ok(())
+        ended
     }
+}
+
+fn signing_key(path: &Path) -> std::io::Result<SigningKey> {
+    let of_file = |error: String| std::io::Error::other(format!("the signing key {}: {error}", path.display()));
+    let pem = std::fs::read(path).map_err(|error| of_file(error.to_string()))?;
+    SigningKey::from_pem(&pem).map_err(|error| of_file(error.to_string()))
 }
 
 fn local(error: &std::io::Error) -> DeliverError {
     DeliverError::retry(format!("manifest on the local disk: {error}"))
 }
 
-impl<St: Store> Sink for LakeSink<St> {
+impl Sink for LakeSink {
     fn limits(&self) -> BatchLimits {
         self.limits
     }
@@ -156,11 +188,47 @@ impl<St: Store> Sink for LakeSink<St> {
     }
 
     async fn deliver(&self, batch: &Batch) -> Result<(), DeliverError> {
-        self.store.put_new(&batch.key, batch.bytes.clone(), self.format.content_type()).await?;
+        self.shelf.put_sealed(&batch.key, batch.bytes.clone(), self.format.content_type()).await?;
         let text = std::str::from_utf8(&batch.note).map_err(|error| DeliverError::reject(error.to_string()))?;
         let line = ManifestLine::parse(text).map_err(|error| DeliverError::reject(error.to_string()))?;
         let now = self.clock.now();
-        block_in_place(|| self.ledger().append(line, now)).map_err(|error| local(&error))
+        block_in_place(|| self.ledger().append(line, now)).map_err(|error| local(&error))?;
+        self.tell();
+        Ok(())
+    }
+
+    /// A lake has each row once: what its manifests name, and what is there, is not sent again.
+    async fn lacks(&self, range: SeqRange, since: Timestamp) -> Result<Vec<SeqRange>, DeliverError> {
+        let query = Query { from: Some(since), ..Query::default() };
+        let today = self.clock.now().day();
+        let away = |error: ShelfError| DeliverError::retry(error.to_string());
+        let (catalogue, _) = reading::catalogue(&self.shelf, &self.home, &query, today).await.map_err(away)?;
+        if let Some(finding) = catalogue.findings.first() {
+            return Err(DeliverError::retry(format!("{finding}: see `tidegate lake rebuild`")));
+        }
+        let ours = catalogue.select(&Query::default()).into_iter().map(|entry| &entry.line);
+        let ours = ours.filter(|line| line.epoch == self.origin.epoch && !line.range().intersection(&range).is_empty());
+        let is_there = |line: ManifestLine| async move {
+            let place = self.home.place_of(&line);
+            let size = match &place {
+                Some(place) => self.shelf.size(place).await?,
+                None => None,
+            };
+            Ok::<_, ShelfError>((line.range(), size == Some(line.bytes)))
+        };
+        let lines: Vec<ManifestLine> = ours.cloned().collect();
+        let looks: Vec<_> =
+            stream::iter(lines).map(is_there).buffered(LOOKS_AT_ONCE).try_collect().await.map_err(away)?;
+        let mut held = RangeSet::new();
+        looks.into_iter().filter(|(_, is_there)| *is_there).for_each(|(range, _)| held.insert(range));
+        // What the ledger has and has not written to a manifest yet is in the lake, too.
+        let unsent = self.ledger().unsent();
+        for day in unsent {
+            let lines = block_in_place(|| self.ledger().lines(day)).map_err(|error| local(&error))?;
+            let ours = lines.iter().filter(|entry| entry.line.epoch == self.origin.epoch);
+            ours.for_each(|entry| held.insert(entry.line.range()));
+        }
+        Ok(held.missing(range))
     }
 
     async fn tend(&self, is_end: bool) -> Result<(), DeliverError> {

@@ -1,24 +1,28 @@
-//! Reading a lake: a folder or a bucket, asked for objects by their keys. Nothing here lists.
+//! Where a lake stands: a folder or a bucket, asked for objects by their keys. Only a person's
+//! `import` and `rebuild` list.
+//!
+//! Several may write to one lake: the device itself, the journal that it had before, a person who carries a stick. So
+//! nothing is ever put over bytes that the writer has not seen: a put says what it expects under its key.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use model::Timestamp;
+use tokio::task::block_in_place;
 
+use crate::sinks::DeliverError;
 use crate::sinks::file::Folder;
 use crate::sinks::s3::Bucket;
 
-/// Where a lake stands, for those who read it or carry one into it.
+/// Where a lake stands.
 pub struct Shelf {
-    store: Place,
+    place: Place,
     requests: AtomicU64,
 }
 
-/// The two kinds.
-pub enum Place {
-    /// A folder.
+enum Place {
     Folder(Folder),
-    /// A bucket.
     Bucket(Bucket),
 }
 
@@ -27,10 +31,41 @@ pub enum Place {
 pub enum Found {
     /// Nothing.
     Nothing,
-    /// These bytes.
-    Bytes(Bytes),
+    /// These bytes, and what tells them from others.
+    Bytes(Bytes, Tag),
     /// More than was asked for: so many bytes, which were not read.
     Larger(u64),
+}
+
+/// One object of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its key.
+    pub key: String,
+    /// Since when it has lain there.
+    pub modified: Timestamp,
+}
+
+/// Tells the bytes under a key from any others there: a store's `ETag`, or a digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tag(pub String);
+
+/// What has to lie under a key for a put to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expect<'a> {
+    /// Nothing.
+    Nothing,
+    /// These bytes.
+    Tag(&'a Tag),
+}
+
+/// What became of a put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Put {
+    /// The bytes are there.
+    Done(Tag),
+    /// Something else lies there than was expected: nothing was put.
+    Other,
 }
 
 /// A store that did not do what it was asked.
@@ -51,14 +86,19 @@ impl ShelfError {
 }
 
 impl Shelf {
-    /// A shelf in this place. Nothing is reached yet.
-    pub fn new(store: Place) -> Self {
-        Self { store, requests: AtomicU64::new(0) }
+    /// A lake in a folder. Nothing is reached yet.
+    pub fn folder(root: PathBuf) -> Self {
+        Self { place: Place::Folder(Folder::new(root)), requests: AtomicU64::new(0) }
+    }
+
+    /// A lake in a bucket.
+    pub fn bucket(bucket: Bucket) -> Self {
+        Self { place: Place::Bucket(bucket), requests: AtomicU64::new(0) }
     }
 
     /// Makes ready for objects: a folder is made below one that is there, a bucket is somebody's decision.
     pub fn make(&self) -> Result<(), ShelfError> {
-        match &self.store {
+        match &self.place {
             Place::Folder(folder) => folder.make(),
             Place::Bucket(_) => Ok(()),
         }
@@ -67,7 +107,7 @@ impl Shelf {
     /// What lies under a key, if it has at most so many bytes.
     pub async fn get(&self, key: &str, bytes_max: u64) -> Result<Found, ShelfError> {
         self.count();
-        match &self.store {
+        match &self.place {
             Place::Folder(folder) => folder.get(key, bytes_max),
             Place::Bucket(bucket) => bucket.get(key, bytes_max).await,
         }
@@ -76,27 +116,41 @@ impl Shelf {
     /// The size of what lies under a key, without reading it.
     pub async fn size(&self, key: &str) -> Result<Option<u64>, ShelfError> {
         self.count();
-        match &self.store {
+        match &self.place {
             Place::Folder(folder) => folder.size(key),
             Place::Bucket(bucket) => bucket.size(key).await,
         }
     }
 
-    /// Puts an object where there is none; false if there is one.
-    pub async fn put_absent(&self, key: &str, bytes: Bytes, kind: &'static str) -> Result<bool, ShelfError> {
-        self.count();
-        match &self.store {
-            Place::Folder(folder) => folder.put_absent(key, &bytes),
-            Place::Bucket(bucket) => bucket.put_absent(key, bytes, kind).await,
+    /// Everything whose key begins so, in the order of the keys. It ends with a folder's slash.
+    pub async fn list(&self, beginning: &str) -> Result<Vec<Listed>, ShelfError> {
+        match &self.place {
+            Place::Folder(folder) => block_in_place(|| folder.list(beginning)),
+            Place::Bucket(bucket) => bucket.list(beginning, || self.count()).await,
         }
     }
 
-    /// Puts an object, over one that may be there.
-    pub async fn put(&self, key: &str, bytes: Bytes, kind: &'static str) -> Result<(), ShelfError> {
+    /// Puts an object under a key where what was expected lies.
+    pub async fn put_if(
+        &self,
+        key: &str,
+        bytes: Bytes,
+        kind: &'static str,
+        expect: Expect<'_>,
+    ) -> Result<Put, ShelfError> {
         self.count();
-        match &self.store {
-            Place::Folder(folder) => folder.put_over(key, &bytes),
-            Place::Bucket(bucket) => bucket.put_over(key, bytes, kind).await,
+        match &self.place {
+            Place::Folder(folder) => block_in_place(|| folder.put_if(key, &bytes, expect)),
+            Place::Bucket(bucket) => bucket.put_if(key, bytes, kind, expect).await,
+        }
+    }
+
+    /// Puts an object whose name says which bytes it has; `Ok` if it is there, now or already.
+    pub async fn put_sealed(&self, key: &str, bytes: Bytes, kind: &'static str) -> Result<(), DeliverError> {
+        self.count();
+        match &self.place {
+            Place::Folder(folder) => block_in_place(|| folder.put_sealed(key, &bytes)),
+            Place::Bucket(bucket) => bucket.put_sealed(key, bytes, kind).await,
         }
     }
 

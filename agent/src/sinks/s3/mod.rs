@@ -17,10 +17,10 @@ use aws_sdk_s3::types::ChecksumAlgorithm;
 use aws_smithy_http_client::Builder as HttpBuilder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use bytes::Bytes;
+use model::Timestamp;
 
 use super::DeliverError;
-use super::lake::Store;
-use super::lake::shelf::{Found, ShelfError};
+use super::lake::shelf::{Expect, Found, Listed, Put, ShelfError, Tag};
 use crate::config::sink::{Checksum, S3Config};
 
 /// Reaching the store: a satellite link with packet loss needs it.
@@ -83,9 +83,10 @@ impl Bucket {
         match size {
             Some(size) if size > bytes_max => Ok(Found::Larger(size)),
             Some(_) => {
+                let tag = Tag(answer.e_tag().unwrap_or_default().to_owned());
                 let body = answer.body.collect().await;
                 let body = body.map_err(|error| ShelfError::Away(format!("{key}: cut short: {error}")))?;
-                Ok(Found::Bytes(body.into_bytes()))
+                Ok(Found::Bytes(body.into_bytes(), tag))
             }
             None => Err(ShelfError::Away(format!("{key}: the store does not say how large it is"))),
         }
@@ -101,18 +102,35 @@ impl Bucket {
         }
     }
 
-    /// Puts an object where there is none; false if there is one.
-    pub async fn put_absent(&self, key: &str, bytes: Bytes, kind: &str) -> Result<bool, ShelfError> {
-        match self.send(key, bytes, kind, Some("*")).await {
-            Ok(()) => Ok(true),
-            Err(error) if status(&error) == Some(412) => Ok(false),
+    /// Everything whose key begins so; `asks` is called for each request.
+    pub async fn list(&self, beginning: &str, asks: impl Fn()) -> Result<Vec<Listed>, ShelfError> {
+        let mut listed = Vec::new();
+        let mut pages = self.client.list_objects_v2().bucket(&self.name).prefix(beginning).into_paginator().send();
+        while let Some(page) = pages.next().await {
+            asks();
+            let page = page.map_err(|error| self.away(beginning, &error))?;
+            for object in page.contents() {
+                let modified = object.last_modified().and_then(|time| time.to_millis().ok()).unwrap_or_default();
+                let key = object.key().unwrap_or_default().to_owned();
+                listed.push(Listed { key, modified: Timestamp::from_millis(modified) });
+            }
+        }
+        Ok(listed)
+    }
+
+    /// Puts an object under a key where what was expected lies.
+    pub async fn put_if(&self, key: &str, bytes: Bytes, kind: &str, expect: Expect<'_>) -> Result<Put, ShelfError> {
+        match self.send(key, bytes, kind, expect).await {
+            Ok(tag) => Ok(Put::Done(tag)),
+            // 404: what was expected there is not any more.
+            Err(error) if matches!(status(&error), Some(412)) || code(&error) == "NoSuchKey" => Ok(Put::Other),
             Err(error) => Err(self.away(key, &error)),
         }
     }
 
-    /// Puts an object, over one that may be there.
-    pub async fn put_over(&self, key: &str, bytes: Bytes, kind: &str) -> Result<(), ShelfError> {
-        self.send(key, bytes, kind, None).await.map_err(|error| self.away(key, &error))
+    /// Puts an object whose name says which bytes it has.
+    pub async fn put_sealed(&self, key: &str, bytes: Bytes, kind: &str) -> Result<(), DeliverError> {
+        self.send(key, bytes, kind, Expect::Nothing).await.map(|_| ()).or_else(|error| verdict(&error))
     }
 
     fn away<E>(&self, key: &str, error: &SdkError<E>) -> ShelfError
@@ -132,8 +150,12 @@ impl Bucket {
         key: &str,
         bytes: Bytes,
         kind: &str,
-        if_none_match: Option<&str>,
-    ) -> Result<(), SdkError<PutObjectError>> {
+        expect: Expect<'_>,
+    ) -> Result<Tag, SdkError<PutObjectError>> {
+        let (if_none_match, if_match) = match expect {
+            Expect::Nothing => (Some("*".to_owned()), None),
+            Expect::Tag(Tag(tag)) => (None, Some(tag.clone())),
+        };
         let algorithm = match self.checksum {
             Checksum::Auto | Checksum::None => None,
             Checksum::Crc64Nvme => Some(ChecksumAlgorithm::Crc64Nvme),
@@ -147,19 +169,10 @@ impl Bucket {
             .key(key)
             .content_type(kind)
             .set_checksum_algorithm(algorithm)
-            .set_if_none_match(if_none_match.map(str::to_owned))
+            .set_if_none_match(if_none_match)
+            .set_if_match(if_match)
             .body(ByteStream::from(bytes));
-        put.send().await.map(|_| ())
-    }
-}
-
-impl Store for Bucket {
-    async fn put_new(&self, key: &str, bytes: Bytes, kind: &'static str) -> Result<(), DeliverError> {
-        self.send(key, bytes, kind, Some("*")).await.or_else(|error| verdict(&error))
-    }
-
-    async fn put(&self, key: &str, bytes: Bytes, kind: &'static str) -> Result<(), DeliverError> {
-        self.send(key, bytes, kind, None).await.or_else(|error| verdict(&error))
+        put.send().await.map(|done| Tag(done.e_tag().unwrap_or_default().to_owned()))
     }
 }
 

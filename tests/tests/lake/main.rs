@@ -1,5 +1,11 @@
 //! The lake from the command line: what went in comes out, nothing is ever listed, and every damage is found and named.
 
+mod announced;
+mod rebuild;
+mod replay;
+mod signed;
+mod writers;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
