@@ -25,6 +25,7 @@ use tracing::{error, info, warn};
 
 use crate::clock::{self, Clock};
 use crate::config::JournalConfig;
+use crate::telemetry::beats::Beat;
 use crate::telemetry::health::{JournalHealth, SinkHealth};
 pub use alarms::Alarm;
 use alarms::Alarms;
@@ -105,7 +106,7 @@ pub async fn watch_clock(clock: Clock, inbox: Inbox, stop: CancellationToken) {
         }
         let Some(event) = clock.look() else { continue };
         info!(facts = ?event.facts, trust = clock.trust().as_str(), "the clock was set");
-        if inbox.offer(vec![Record::Event(event)]).is_err() {
+        if inbox.offer(vec![Record::Event(Box::new(event))]).is_err() {
             warn!("no room for the event that the clock was set");
         }
     }
@@ -194,10 +195,12 @@ pub fn open(
 }
 
 impl Writer {
-    /// Writes until every way in is gone, then commits once more.
-    pub fn run(mut self) -> Result<(), JournalError> {
+    /// Writes until every way in is gone, then commits once more. Each turn of the loop beats, at least so often.
+    pub fn run(mut self, beat: &Beat, every: Option<Duration>) -> Result<(), JournalError> {
         loop {
-            let message = match self.rx.recv_timeout(self.until_due()) {
+            beat.strike();
+            let wait = self.until_due();
+            let message = match self.rx.recv_timeout(every.map_or(wait, |every| wait.min(every))) {
                 Ok(message) => Some(message),
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => break,

@@ -563,7 +563,7 @@ impl<S: Sink> Runner<S> {
     fn report_lost(&self, range: SeqRange, reason: GapReason) {
         let gap = Gap { range: Some(range), count: range.len(), times: None, reason };
         let event = gap.into_event(self.with.clock.stamp()).with("sink", self.with.id.as_str());
-        if self.with.inbox.offer(vec![Record::Event(event)]).is_err() {
+        if self.with.inbox.offer(vec![Record::Event(Box::new(event))]).is_err() {
             error!(sink = %self.with.id, %range, "no room for a gap event in the journal, the log has it");
         }
         info!(sink = %self.with.id, %range, reason = reason.as_str(), "records lost to this sink, gap recorded");
