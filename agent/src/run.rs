@@ -237,7 +237,7 @@ impl Parts<'_> {
         let clock = self.clock.clone();
         let (link, task) = link::new(mqtt.clone(), presence, with.health.clone(), clock.clone(), links.stop_token());
         links.spawn(format!("link:{}", with.id), task);
-        Beside { link, meter: with.meter.clone(), clock, topic: mqtt.beside.clone() }
+        Beside { link, meter: with.meter.clone(), clock, topic: mqtt.beside.clone(), unlucky: 0 }
     }
 
     fn start_sink(

@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::patience::wait_for;
 use crate::pki::Pair;
 use crate::places;
-use crate::process::{self, Process, leashed};
+use crate::process::{self, Process, leashed_under};
 use crate::pty::Port;
 use crate::row::Row;
 
@@ -164,6 +164,15 @@ impl Agent {
         agent
     }
 
+    /// The same, and returns once it answers.
+    #[track_caller]
+    pub fn started_under(dir: &Path, config: &str, under: &[String]) -> Self {
+        let under: Vec<&str> = under.iter().map(String::as_str).collect();
+        let agent = Self::launched_under(dir, config, &under);
+        agent.wait_ready();
+        agent
+    }
+
     /// Waits until the daemon ends by itself; gives its exit code.
     #[track_caller]
     pub fn wait_ended(&mut self, limit: Duration) -> Option<i32> {
@@ -181,14 +190,7 @@ impl Agent {
 
     /// Starts the daemon, as a service manager would: again and again, with the same configuration and folder.
     pub fn start(&mut self) {
-        let mut command = match self.under.split_first() {
-            None => leashed(&places::tidegate()),
-            Some((program, args)) => {
-                let mut command = leashed(Path::new(program));
-                command.args(args).arg(places::tidegate());
-                command
-            }
-        };
+        let mut command = leashed_under(&self.under, &places::tidegate());
         command.arg("--config").arg(self.config()).arg("run").env("NO_COLOR", "1");
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         self.process = Some(Process::start("tidegate", command, &self.log()));

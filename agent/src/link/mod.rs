@@ -332,7 +332,11 @@ async fn keep_connected(
             End::Unheard(reason) => (reason, unheard.next_wait()),
             End::HungUp(reason) if hung_up >= HUNG_UP_MAX => {
                 let id = &presence.client_id;
-                (format!("{reason}, again and again: does another client connect as \"{id}\"?"), broken.next_wait())
+                let hint = "or does it forbid a topic of ours?";
+                (
+                    format!("{reason}, again and again: does another client connect as \"{id}\", {hint}"),
+                    broken.next_wait(),
+                )
             }
             End::HungUp(reason) | End::Broken(reason) | End::Silent(reason) | End::Disliked(reason) => {
                 (reason, broken.next_wait())

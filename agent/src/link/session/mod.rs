@@ -7,7 +7,8 @@
 //! task polls and does nothing else that could wait. Publishers wait elsewhere, on the acknowledgement.
 //!
 //! A link that is dead and does not say so is noticed within `keepalive`: a ping goes out after half of it, and whatever
-//! was sent must be answered by something within the other half. The library alone would wait for a second ping.
+//! was sent must be answered by something within the other half. The library alone would wait for a second ping, and for
+//! ever where a message does not even fit into the kernel's buffer.
 
 mod v4;
 mod v5;
@@ -320,6 +321,9 @@ impl Session {
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
                     return End::Silent(format!("nothing heard from the broker for {} s", patience.as_secs()));
                 }
+                () = self.course.clogged(patience) => {
+                    return End::Silent(format!("nothing could be sent for {} s", patience.as_secs()));
+                }
                 () = stop.cancelled() => {
                     if on_connected.is_none() {
                         self.say_goodbye().await;
@@ -371,7 +375,7 @@ impl Session {
             None if failure.is_timeout => {
                 format!("no answer within {CONNECT_TIMEOUT_S} s: waited for {}", self.course.stage())
             }
-            None => failure.words.clone(),
+            None => self.course.silence().unwrap_or_else(|| failure.words.clone()),
         }
     }
 

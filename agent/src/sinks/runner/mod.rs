@@ -464,17 +464,17 @@ impl<S: Sink> Runner<S> {
     /// The hole is found again once there is a connection; what goes first is decided then.
     ///
     /// Where connection after connection ends and nothing has arrived, one of those under way may be why, without the far
-    /// side's word for it: each goes alone then, and the one that it happens to again goes last, for ever if need be.
+    /// side's word for it: each goes alone then, and the one that it happens to again goes last, for ever if need be. What
+    /// went before it over that connection does not acquit it, and a line that was to blame after all costs it its turn.
     fn send_back(&mut self, range: SeqRange) {
         self.claimed.remove(range);
         self.with.health.state.set(SinkState::Retrying);
-        if !self.has_arrived && self.barren >= BARREN_MAX {
-            if self.suspects.missing(range).is_empty() {
-                self.shunned.insert(range);
-                self.suspects.remove(range);
-            } else {
-                self.suspects.insert(range);
-            }
+        let is_barren = !self.has_arrived && self.barren + 1 >= BARREN_MAX;
+        if self.suspects.missing(range).is_empty() {
+            self.shunned.insert(range);
+            self.suspects.remove(range);
+        } else if is_barren {
+            self.suspects.insert(range);
         }
         if self.under_way.is_empty() {
             self.barren = if self.has_arrived { 0 } else { self.barren + 1 };
