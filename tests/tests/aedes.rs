@@ -157,6 +157,25 @@ fn an_alarm_topic_that_the_broker_denies_blocks_no_reading_and_the_alarm_comes_w
 }
 
 #[test]
+fn a_status_that_the_broker_denies_is_kept_back_and_the_readings_arrive() {
+    let dir = tempfile::tempdir().unwrap();
+    let far = Cloud::new(dir.path());
+    far.broker.deny(&["/status "]);
+    let port = Port::plugged(&dir.path().join("port"));
+    let config =
+        agent::preamble(dir.path(), "200ms") + &agent::counter("counter", port.path()) + &far.sink("cloud", ALPN);
+    let mut agent = Agent::started(dir.path(), &config);
+    agent.wait_open(&port, "counter");
+    port.send(b"n,1\r\nn,2\r\nn,3\r\n", LIMIT);
+    far.wait_heard(&agent, &BTreeSet::from([1, 2, 3]));
+    agent.wait_delivered(LIMIT);
+    let (denials, visits) = (far.broker.denials("/status"), far.broker.visits("gw-1"));
+    // Three times the birth, and each time the will that the broker says of itself; then one that holds.
+    assert!((3..=6).contains(&denials) && visits <= 6, "{denials} denials, {visits} visits");
+    agent.terminate();
+}
+
+#[test]
 fn a_topic_that_the_broker_denies_is_no_tug_of_war_and_is_asked_about() {
     let dir = tempfile::tempdir().unwrap();
     let far = Cloud::new(dir.path());

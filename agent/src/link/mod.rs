@@ -232,6 +232,7 @@ impl Roads {
     async fn travel(
         &mut self,
         presence: &Presence,
+        says_birth: bool,
         keepalive: Duration,
         pipe: &watch::Sender<Option<Pipe>>,
         stop: &CancellationToken,
@@ -243,7 +244,7 @@ impl Roads {
             Err(error) => return End::Broken(chain(&error)),
         };
         let course = route.course.clone();
-        let mut session = match Session::open(route, version, presence, keepalive) {
+        let mut session = match Session::open(route, version, presence, says_birth, keepalive) {
             Ok(session) => session,
             Err(error) => return End::Broken(chain(&error)),
         };
@@ -290,6 +291,30 @@ impl Roads {
     }
 }
 
+/// Whether the status is said. A broker that forbids its topic hangs up over it (AWS IoT Core wants `iot:RetainPublish`),
+/// and would have nothing else: so after some connections that were hung up one tries without.
+#[derive(Default)]
+struct Births {
+    are_denied: bool,
+}
+
+impl Births {
+    fn are_said(&self, hung_up: u32) -> bool {
+        !self.are_denied && hung_up < HUNG_UP_MAX
+    }
+
+    /// Takes note of how long a connection held, with or without.
+    fn learn(&mut self, was_said: bool, held: Duration, topic: &str) {
+        if !was_said && !self.are_denied && held >= STABLE_AFTER {
+            self.are_denied = true;
+            warn!(
+                topic,
+                "a connection holds without it: does the broker forbid this topic? The status is not said any more"
+            );
+        }
+    }
+}
+
 async fn keep_connected(
     mut roads: Roads,
     presence: Presence,
@@ -304,10 +329,12 @@ async fn keep_connected(
     let mut is_said = false;
     let mut keepalive = config.keepalive;
     let mut hung_up = 0;
+    let mut births = Births::default();
     loop {
+        let says_birth = births.are_said(hung_up);
         let mut connected_at: Option<tokio::time::Instant> = None;
         let end = roads
-            .travel(&presence, keepalive, &pipe, &stop, || {
+            .travel(&presence, says_birth, keepalive, &pipe, &stop, || {
                 connected_at = Some(tokio::time::Instant::now());
                 is_said = false;
                 trouble.send_replace(None);
@@ -320,6 +347,7 @@ async fn keep_connected(
         if held >= STABLE_AFTER {
             broken.reset();
         }
+        births.learn(says_birth, held, &presence.topic);
         hung_up = if matches!(end, End::HungUp(_)) && held < STABLE_AFTER { hung_up + 1 } else { 0 };
         keepalive = adapted(keepalive, config.keepalive, &end, held);
         let (reason, wait) = match end {

@@ -266,6 +266,8 @@ pub struct Session {
     connection: Connection,
     client: Client,
     presence: Presence,
+    /// Whether the status is said; else the will alone says something of the device.
+    says_birth: bool,
     course: Arc<Course>,
     keepalive: Duration,
 }
@@ -285,7 +287,13 @@ pub enum OpenError {
 
 impl Session {
     /// Prepares a connection: reads the file that the login needs, every time, so that a changed one is used.
-    pub fn open(route: Route, version: Version, presence: &Presence, keepalive: Duration) -> Result<Self, OpenError> {
+    pub fn open(
+        route: Route,
+        version: Version,
+        presence: &Presence,
+        says_birth: bool,
+        keepalive: Duration,
+    ) -> Result<Self, OpenError> {
         let course = route.course.clone();
         let login = match &route.config.login {
             None => None,
@@ -298,7 +306,7 @@ impl Session {
         let ping_after_s = u16::try_from(keepalive.as_secs() / 2).unwrap_or(u16::MAX).max(1);
         let connection = Connection::new(version, Terms { route, presence, ping_after_s, login });
         let client = connection.client();
-        Ok(Self { connection, client, presence: presence.clone(), course, keepalive })
+        Ok(Self { connection, client, presence: presence.clone(), says_birth, course, keepalive })
     }
 
     /// Polls until the connection ends or is told to; says why. `renewed` comes when there are other keys to connect
@@ -381,14 +389,14 @@ impl Session {
 
     fn say_birth(&self) {
         // The channel of a connection that just opened is empty; were it not, the next connection says it.
-        if !self.client.try_retain(&self.presence.topic, (self.presence.birth)()) {
+        if self.says_birth && !self.client.try_retain(&self.presence.topic, (self.presence.birth)()) {
             debug!("birth not queued");
         }
     }
 
     /// The retained status and a DISCONNECT, so that the broker keeps the will to itself; as far as the link lets us.
     async fn say_goodbye(&mut self) {
-        if self.client.try_retain(&self.presence.topic, self.presence.gone.clone()) {
+        if !self.says_birth || self.client.try_retain(&self.presence.topic, self.presence.gone.clone()) {
             self.leave().await;
         }
     }
