@@ -286,7 +286,7 @@ impl Session {
     /// Prepares a connection: reads the file that the login needs, every time, so that a changed one is used.
     pub fn open(route: Route, version: Version, presence: &Presence, keepalive: Duration) -> Result<Self, OpenError> {
         let course = route.course.clone();
-        let login = match &route.config.login {
+        let login = match &route.target.login {
             None => None,
             Some((username, file)) => {
                 let password = std::fs::read_to_string(file)
