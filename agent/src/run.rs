@@ -219,10 +219,10 @@ impl Parts<'_> {
                 sinks.spawn(name, runner::run(make, with, stop));
             }
             SinkKind::S3(s3) => {
-                let s3 = s3.clone();
+                let (s3, health) = (s3.clone(), health.clone());
                 let make = move |epoch: &Epoch| {
                     let place = Place { journal: &config.journal.path, device: &config.device, epoch, clock: &clock };
-                    LakeSink::open(Shelf::bucket(Bucket::new(&s3)), &of, &s3.lake, place)
+                    LakeSink::open(Shelf::bucket(Bucket::new(&s3, &clock, &health)), &of, &s3.lake, place)
                 };
                 sinks.spawn(name, runner::run(make, with, stop));
             }

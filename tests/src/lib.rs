@@ -17,12 +17,14 @@ pub mod talker;
 pub mod elder;
 pub mod mosquitto;
 pub mod pki;
+pub mod provider;
 pub mod road;
 pub mod seaweed;
 pub mod subscriber;
 pub mod wire;
 
 pub mod counted;
+pub mod desk;
 pub mod lake;
 pub mod row;
 
