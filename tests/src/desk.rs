@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -57,7 +56,7 @@ struct State {
 struct Book {
     rules: Vec<Rule>,
     asked: Vec<Asked>,
-    held: usize,
+    held: Vec<String>,
     /// Counts the times that everything that was held was let go.
     let_go: usize,
 }
@@ -67,7 +66,6 @@ struct Book {
 pub struct Desk {
     port: u16,
     state: Arc<State>,
-    store: Arc<AtomicU16>,
 }
 
 impl Desk {
@@ -76,12 +74,11 @@ impl Desk {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("it is bound").port();
         let state = Arc::new(State::default());
-        let store = Arc::new(AtomicU16::new(store));
-        let (of_listener, to) = (Arc::clone(&state), Arc::clone(&store));
+        let of_listener = Arc::clone(&state);
         // It ends with the test's process: a desk holds nothing that would have to be put away.
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
-                let (state, store) = (Arc::clone(&of_listener), to.load(Ordering::Relaxed));
+                let state = Arc::clone(&of_listener);
                 thread::spawn(move || {
                     // An end of either side ends the connection, which is all that there is to do about it.
                     serve(&client, store, &state).ok();
@@ -89,7 +86,7 @@ impl Desk {
                 });
             }
         });
-        Self { port, state, store }
+        Self { port, state }
     }
 
     /// For the agent's `endpoint`.
@@ -116,19 +113,14 @@ impl Desk {
         self.state.changed.notify_all();
     }
 
-    /// Requests and replies that wait here.
-    pub fn held(&self) -> usize {
-        self.state.lock().held
+    /// The lines of requests that wait here, or whose replies do.
+    pub fn held(&self) -> Vec<String> {
+        self.state.lock().held.clone()
     }
 
     /// What was asked since the last time this was asked.
     pub fn asked(&self) -> Vec<Asked> {
         std::mem::take(&mut self.state.lock().asked)
-    }
-
-    /// From now on another store is behind it.
-    pub fn turn_to(&self, store: u16) {
-        self.store.store(store, Ordering::Relaxed);
     }
 }
 
@@ -149,14 +141,14 @@ impl State {
         Some(rule.fate.clone())
     }
 
-    fn hold(&self) {
+    fn hold(&self, line: &str) {
         let mut book = self.lock();
         let before = book.let_go;
-        book.held += 1;
+        book.held.push(line.to_owned());
         while book.let_go == before {
             book = self.changed.wait(book).unwrap_or_else(PoisonError::into_inner);
         }
-        book.held -= 1;
+        book.held.retain(|held| held != line);
     }
 
     fn note(&self, head: &Head, body: &[u8], status: u16) {
@@ -190,7 +182,7 @@ fn serve(client: &TcpStream, store: u16, state: &State) -> io::Result<()> {
                 state.note(&head, &body, 0);
                 return Ok(());
             }
-            Some(Fate::HoldRequest) => state.hold(),
+            Some(Fate::HoldRequest) => state.hold(&head.line),
             Some(Fate::Answer(status, code)) => {
                 state.note(&head, &body, status);
                 to.write_all(&answer(status, code))?;
@@ -206,7 +198,7 @@ fn serve(client: &TcpStream, store: u16, state: &State) -> io::Result<()> {
         state.note(&head, &body, status);
         match fate {
             Some(Fate::LoseReply) => return Ok(()),
-            Some(Fate::HoldReply) => state.hold(),
+            Some(Fate::HoldReply) => state.hold(&head.line),
             _ => {}
         }
         to.write_all(&reply)?;

@@ -118,6 +118,11 @@ pub trait Sink: Send + Sync + 'static {
         u64::try_from(batch.bytes.len()).unwrap_or(u64::MAX)
     }
 
+    /// Bytes that went out beside the batches since this was last asked: the lake's manifests.
+    fn spent_beside(&self) -> u64 {
+        0
+    }
+
     /// Whether, after an outage, the newest records go before the backlog.
     fn is_live_first(&self) -> bool {
         false

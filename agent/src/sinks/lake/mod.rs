@@ -28,6 +28,9 @@ use shelf::Shelf;
 /// Records held in memory for one object: about 6 MiB. An object is never larger, whatever `max_readings` says.
 pub const OBJECT_RECORDS_MAX: usize = 50_000;
 
+/// What a put costs beside the object: its headers, of which the signature and a session's token are the most.
+pub const REQUEST_BYTES: u64 = 1 << 10;
+
 /// A lake in a store.
 pub struct LakeSink {
     shelf: Shelf,
@@ -159,6 +162,14 @@ impl Sink for LakeSink {
         let line = ManifestLine::parse(text).map_err(|error| DeliverError::reject(error.to_string()))?;
         let now = self.clock.now();
         block_in_place(|| self.ledger().append(line, now)).map_err(|error| local(&error))
+    }
+
+    fn cost(&self, batch: &Batch) -> u64 {
+        u64::try_from(batch.bytes.len()).unwrap_or(u64::MAX).saturating_add(REQUEST_BYTES)
+    }
+
+    fn spent_beside(&self) -> u64 {
+        self.shelf.take_bytes_put()
     }
 
     async fn tend(&self, is_end: bool) -> Result<(), DeliverError> {

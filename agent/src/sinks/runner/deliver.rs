@@ -1,14 +1,16 @@
 //! One batch on its way: tried until the far side takes it or refuses it for good. Time does not run out; only a
-//! permanent refusal ends it.
+//! permanent refusal ends it. What is sent again costs again, and waits for its allowance like the first time.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::backoff::Backoff;
 use crate::clock::Clock;
+use crate::sinks::meter::{Meter, Wait};
 use crate::sinks::{Batch, DeliverError, REFUSALS_MAX, Sink};
 use crate::telemetry::health::{SinkHealth, SinkState};
 
@@ -36,7 +38,13 @@ pub enum End {
 }
 
 /// Delivers a batch, however long it takes.
-pub async fn deliver<S: Sink>(sink: Arc<S>, batch: Batch, health: Arc<SinkHealth>, clock: Clock) -> Outcome {
+pub async fn deliver<S: Sink>(
+    sink: Arc<S>,
+    batch: Batch,
+    health: Arc<SinkHealth>,
+    clock: Clock,
+    meter: Arc<Meter>,
+) -> Outcome {
     let mut backoff = Backoff::new(RETRY_WAITS.0, RETRY_WAITS.1);
     let mut refusals = 0;
     loop {
@@ -65,6 +73,24 @@ pub async fn deliver<S: Sink>(sink: Arc<S>, batch: Batch, health: Arc<SinkHealth
             }
         }
         tokio::time::sleep(backoff.next_wait().max(not_before)).await;
+        allowed(&meter, &health, &clock).await;
+        meter.spend(sink.cost(&batch), Instant::now(), clock.now());
+    }
+}
+
+/// Waits until the sink may send again.
+async fn allowed(meter: &Meter, health: &SinkHealth, clock: &Clock) {
+    loop {
+        let wait = match meter.may_send(Instant::now(), clock.now()) {
+            Ok(()) => return,
+            Err(Wait::For(wait)) => wait,
+            Err(Wait::Month(reason)) => {
+                health.last_error.set(Some(reason));
+                health.state.set(SinkState::Spent);
+                RETRY_WAITS.1
+            }
+        };
+        tokio::time::sleep(wait).await;
     }
 }
 

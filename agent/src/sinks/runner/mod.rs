@@ -416,7 +416,7 @@ impl<S: Sink> Runner<S> {
         let now = Instant::now();
         self.with.meter.spend(self.sink.cost(&batch), now, self.with.clock.now());
         self.flow.sent(batch.bytes.len(), now);
-        self.under_way.push(Box::pin(deliver(sink, batch, health, clock)));
+        self.under_way.push(Box::pin(deliver(sink, batch, health, clock, self.with.meter.clone())));
     }
 
     fn take(&mut self, outcome: Outcome) -> Result<(), JournalError> {
@@ -513,7 +513,12 @@ impl<S: Sink> Runner<S> {
     }
 
     async fn tend(&mut self, is_end: bool) {
-        match self.sink.tend(is_end).await {
+        let tended = self.sink.tend(is_end).await;
+        let beside = self.sink.spent_beside();
+        if beside > 0 {
+            self.with.meter.spend(beside, Instant::now(), self.with.clock.now());
+        }
+        match tended {
             Ok(()) if self.under_way.is_empty() => {
                 let is_spent =
                     matches!(self.with.meter.may_send(Instant::now(), self.with.clock.now()), Err(Wait::Month(_)));

@@ -88,6 +88,11 @@ impl Bucket {
             (Checksum::Auto, Some(_)) => Checksum::Md5,
             (checksum, _) => checksum,
         };
+        // The SDK makes those that are its own, which `Content-MD5` is not.
+        let calculation = match checksum {
+            Checksum::None | Checksum::Md5 => RequestChecksumCalculation::WhenRequired,
+            _ => RequestChecksumCalculation::WhenSupported,
+        };
         // Other stores than AWS refuse what they do not know, with an answer or, worse, a signature that does not match.
         let validation = match &config.endpoint {
             None => ResponseChecksumValidation::WhenSupported,
@@ -104,8 +109,7 @@ impl Bucket {
             .timeout_config(timeouts)
             .retry_config(retry)
             .force_path_style(config.is_path_style)
-            // Named with each put, or none.
-            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .request_checksum_calculation(calculation)
             .response_checksum_validation(validation);
         if let Some(endpoint) = &config.endpoint {
             builder = builder.endpoint_url(endpoint);
