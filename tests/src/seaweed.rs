@@ -204,13 +204,18 @@ impl Seaweed {
 
     #[track_caller]
     fn boto(&self, args: &[&str]) -> String {
-        let mut python = places::python("helpers/store.py");
-        let Output { status, stdout, stderr } =
-            python.arg(self.as_json().to_string()).args(args).output().expect("start python");
-        let stderr = String::from_utf8_lossy(&stderr);
-        assert!(status.success(), "boto3 could not {args:?}: {stderr}");
-        String::from_utf8_lossy(&stdout).trim_end().to_owned()
+        boto(&self.as_json(), args)
     }
+}
+
+/// What boto3 says when it does this at a store.
+#[track_caller]
+pub(crate) fn boto(store: &Value, args: &[&str]) -> String {
+    let mut python = places::python("helpers/store.py");
+    let Output { status, stdout, stderr } = python.arg(store.to_string()).args(args).output().expect("start python");
+    let stderr = String::from_utf8_lossy(&stderr);
+    assert!(status.success(), "boto3 could not {args:?}: {stderr}");
+    String::from_utf8_lossy(&stdout).trim_end().to_owned()
 }
 
 fn write_identities(dir: &Path, key_id: &str) {
