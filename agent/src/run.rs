@@ -1,24 +1,26 @@
 //! The composition root: makes every part from the checked configuration, starts them, and ends them in order.
 //! The only file that knows every room; it holds no domain logic.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use journal::{JournalError, PROBE_LIMIT_DEFAULT, Probe, Reader};
-use model::{Epoch, Event, EventKind, Record};
-use tokio::sync::oneshot;
+use model::{Epoch, Event, EventKind, Record, SinkId};
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::acquire::{Bus, myself};
 use crate::clock::Clock;
-use crate::config::{Config, SinkConfig, SinkKind};
+use crate::config::{Config, MqttConfig, SinkConfig, SinkKind};
 use crate::control::server::{self, Answers};
 use crate::link;
 use crate::record::{self, Alarm, Inbox, Opened};
 use crate::sinks::lake::shelf::Shelf;
-use crate::sinks::lake::{LakeSink, Place};
+use crate::sinks::lake::{LakeSink, Place, announce};
 use crate::sinks::meter::{Allowance, Meter};
+use crate::sinks::mqtt::beside::Beside;
 use crate::sinks::mqtt::{MqttSink, alarms, presence};
 use crate::sinks::runner::{self, Surroundings};
 use crate::sinks::s3::Bucket;
@@ -79,9 +81,7 @@ impl Agent {
         // Sinks first: their cursors say what retention may take, and the writer asks for that at once.
         let mut links = Tasks::new();
         let mut sinks = Tasks::new();
-        for (sink, health) in config.sinks.iter().zip(&health.sinks) {
-            parts.start_sink(sink, health, flushes_at_end, &mut sinks, &mut links);
-        }
+        parts.start_sinks(flushes_at_end, &mut sinks, &mut links);
         let writer = start_writer(writer)?;
         parts.say_boot();
         let mut buses = Tasks::new();
@@ -177,7 +177,7 @@ struct Parts<'a> {
     reader: &'a Reader,
     health: &'a Health,
     inbox: &'a Inbox,
-    head: &'a tokio::sync::watch::Receiver<model::Seq>,
+    head: &'a watch::Receiver<model::Seq>,
     alarms: tokio::sync::broadcast::Sender<Alarm>,
 }
 
@@ -195,48 +195,71 @@ impl Parts<'_> {
         }
     }
 
-    /// Starts a sink; where the disk does not let it, its task waits for that.
+    /// Starts the sinks; where the disk does not let one, its task waits for that. Links first: a lake announces over one.
+    fn start_sinks(&self, flushes_at_end: bool, sinks: &mut Tasks, links: &mut Tasks) {
+        let with = |(sink, health)| (sink, self.surroundings(sink, health, flushes_at_end));
+        let all: Vec<(&SinkConfig, Surroundings)> =
+            self.config.sinks.iter().zip(&self.health.sinks).map(with).collect();
+        let mut besides = HashMap::new();
+        for (sink, with) in &all {
+            if let SinkKind::Mqtt(mqtt) = &sink.kind {
+                besides.insert(sink.id.clone(), self.connect(mqtt, with, links));
+            }
+        }
+        for (sink, with) in all {
+            self.start_sink(sink, with, &besides, sinks);
+        }
+    }
+
+    /// Starts the link of an mqtt sink.
+    fn connect(&self, mqtt: &MqttConfig, with: &Surroundings, links: &mut Tasks) -> Beside {
+        let presence = presence::of(self.config, mqtt, with);
+        let clock = self.clock.clone();
+        let (link, task) = link::new(mqtt.clone(), presence, with.health.clone(), clock.clone(), links.stop_token());
+        links.spawn(format!("link:{}", with.id), task);
+        Beside { link, meter: with.meter.clone(), clock, topic: mqtt.beside.clone() }
+    }
+
     fn start_sink(
         &self,
         sink: &SinkConfig,
-        health: &Arc<SinkHealth>,
-        flushes_at_end: bool,
+        mut with: Surroundings,
+        besides: &HashMap<SinkId, Beside>,
         sinks: &mut Tasks,
-        links: &mut Tasks,
     ) {
         let (config, clock, of) = (self.config.clone(), self.clock.clone(), sink.clone());
-        let mut with = self.surroundings(sink, health, flushes_at_end);
-        let meter = with.meter.clone();
         let name = format!("sink:{}", sink.id);
         let stop = sinks.stop_token();
+        let beside = sink.kind.lake().and_then(|lake| besides.get(lake.announce.as_ref()?));
+        let news = beside.map(|beside| {
+            let (news, heard) = watch::channel(None);
+            sinks.spawn(format!("announce:{}", sink.id), announce::run(beside.clone(), heard, stop.clone()));
+            Arc::new(news)
+        });
         match &sink.kind {
             SinkKind::File(file) => {
                 let file = file.clone();
                 let make = move |epoch: &Epoch| {
                     let place = Place { journal: &config.journal.path, device: &config.device, epoch, clock: &clock };
-                    LakeSink::open(Shelf::folder(file.path.clone()), &of, &file.lake, place)
+                    LakeSink::open(Shelf::folder(file.path.clone()), &of, &file.lake, place, news.clone())
                 };
                 sinks.spawn(name, runner::run(make, with, stop));
             }
             SinkKind::S3(s3) => {
-                let (s3, health) = (s3.clone(), health.clone());
+                let (s3, health) = (s3.clone(), with.health.clone());
                 let make = move |epoch: &Epoch| {
                     let place = Place { journal: &config.journal.path, device: &config.device, epoch, clock: &clock };
-                    LakeSink::open(Shelf::bucket(Bucket::new(&s3, &clock, &health)), &of, &s3.lake, place)
+                    LakeSink::open(Shelf::bucket(Bucket::new(&s3, &clock, &health)), &of, &s3.lake, place, news.clone())
                 };
                 sinks.spawn(name, runner::run(make, with, stop));
             }
             SinkKind::Mqtt(mqtt) => {
-                let presence = presence::of(&config, mqtt, &with);
-                let (link, task) = link::new(mqtt.clone(), presence, health.clone(), clock.clone(), links.stop_token());
-                links.spawn(format!("link:{}", sink.id), task);
                 // What is on its way to a broker that answers may go at the end; objects would only get small.
                 with.flushes_at_end = true;
+                let beside = besides[&sink.id].clone();
                 let (reader, device) = (self.reader.clone(), config.device.clone());
-                let (ahead, heard) = (format!("{}/alarm", mqtt.beside), self.alarms.subscribe());
-                let epoch = move || reader.epoch();
-                let alarms =
-                    alarms::run(link.clone(), ahead, device, epoch, (heard, meter, clock.clone()), stop.clone());
+                let (link, heard) = (beside.link.clone(), self.alarms.subscribe());
+                let alarms = alarms::run(beside, device, move || reader.epoch(), heard, stop.clone());
                 sinks.spawn(format!("alarms:{}", sink.id), alarms);
                 let mqtt = mqtt.clone();
                 let make = move |epoch: &Epoch| {

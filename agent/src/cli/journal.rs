@@ -21,7 +21,7 @@ use journal::{JournalError, Reader, Settings, open_offline_with};
 use model::{InstrumentId, SeqRange};
 use serde_json::{Value, json};
 
-use super::{Exit, screen, small_runtime};
+use super::{Exit, screen, small_runtime, untrusted};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::client::{self, ClientError};
@@ -87,16 +87,7 @@ impl Args {
 
 /// May crash: another process waits for that.
 fn look(args: &[OsString]) -> anyhow::Result<Exit> {
-    use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
-    /// Damaged lengths may ask for any amount.
-    const MEMORY_MAX: u64 = 512 << 20;
-    /// The agent ends it by the clock; this is for one that has outlived its agent.
-    const CPU_SECONDS_MAX: u64 = 60;
-    let limits = [(Resource::Core, 0), (Resource::Data, MEMORY_MAX), (Resource::Cpu, CPU_SECONDS_MAX)];
-    for (resource, limit) in limits {
-        setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) })?;
-    }
-    set_parent_process_death_signal(Some(Signal::KILL))?;
+    untrusted::bounds()?;
     journal::answer_probe(args, &mut std::io::stdout().lock())?;
     Ok(Exit::Fine)
 }

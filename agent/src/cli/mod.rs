@@ -14,6 +14,7 @@ mod screen;
 mod simulate;
 mod status;
 mod tail;
+mod untrusted;
 
 use std::io;
 use std::path::{Path, PathBuf};

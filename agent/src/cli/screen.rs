@@ -1,7 +1,8 @@
 //! How things look on a terminal: colour where it is wanted, columns where there are some.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write as _};
 
+use lake::Finding;
 use model::Timestamp;
 
 /// A colour with a meaning.
@@ -53,6 +54,17 @@ pub fn clip(line: &str, columns: usize) -> String {
 /// Text from elsewhere, without what a terminal would obey.
 pub fn harmless(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+/// A finding about a lake, on standard output.
+pub fn finding(finding: &Finding, is_json: bool) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    if !is_json {
+        return Ok(writeln!(out, "{}", harmless(&finding.to_string()))?);
+    }
+    let mut object = serde_json::to_value(finding)?;
+    object["says"] = finding.to_string().into();
+    Ok(writeln!(out, "{object}")?)
 }
 
 /// Bytes as a person reads them.

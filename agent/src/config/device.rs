@@ -22,6 +22,8 @@ pub struct DeviceConfig {
     pub tags: Tags,
     /// How often the agent's own health is taken as readings; zero: never.
     pub health_every: Duration,
+    /// The device's Ed25519 key (PKCS#8 PEM): manifest lines are signed with it.
+    pub signing_key: Option<PathBuf>,
 }
 
 impl DeviceConfig {
@@ -82,7 +84,13 @@ pub(super) fn read(root: &Section<'_>) -> DeviceConfig {
     let stand_in = || DeviceId::try_new("unknown").expect("a valid name");
     let Some(section) = root.section("device") else {
         let id = hostname(root).unwrap_or_else(stand_in);
-        return DeviceConfig { id, site: default_site(), tags: Tags::new(), health_every: HEALTH_EVERY_DEFAULT };
+        return DeviceConfig {
+            id,
+            site: default_site(),
+            tags: Tags::new(),
+            health_every: HEALTH_EVERY_DEFAULT,
+            signing_key: None,
+        };
     };
     let id = match section.get("id", parsed(DeviceId::try_new)) {
         Some(id) => id,
@@ -93,8 +101,10 @@ pub(super) fn read(root: &Section<'_>) -> DeviceConfig {
     let tags = section.get("tags", value::texts).unwrap_or_default();
     let every = Duration::ZERO..=Duration::from_secs(86_400);
     let health_every = section.get("health_every", duration(every)).unwrap_or(HEALTH_EVERY_DEFAULT);
+    let mut device = DeviceConfig { id, site, tags, health_every, signing_key: None };
+    device.signing_key = section.get("signing_key", value::file(&device));
     section.finish();
-    DeviceConfig { id, site, tags, health_every }
+    device
 }
 
 fn default_site() -> SiteId {

@@ -10,9 +10,9 @@ use model::SinkId;
 use super::credentials::{self, Credentials};
 use super::device::DeviceConfig;
 use super::proxy::{self, ProxyConfig};
-use super::section::{Fit, Misfit, Section};
+use super::section::{Fit, Misfit, Section, nearest};
 use super::tls::{self, TlsConfig};
-use super::value::{choice, duration, expanded, file, flag, integer, size, text};
+use super::value::{choice, duration, expanded, file, flag, integer, parsed, size, text};
 
 /// `[sink.*]`
 #[derive(Debug, Clone)]
@@ -65,6 +65,15 @@ impl SinkKind {
             SinkKind::Mqtt(_) => "mqtt",
             SinkKind::S3(_) => "s3",
             SinkKind::File(_) => "file",
+        }
+    }
+
+    /// The lake that it writes, where it writes one.
+    pub fn lake(&self) -> Option<&LakeConfig> {
+        match self {
+            SinkKind::Mqtt(_) => None,
+            SinkKind::S3(config) => Some(&config.lake),
+            SinkKind::File(config) => Some(&config.lake),
         }
     }
 }
@@ -153,6 +162,8 @@ pub struct LakeConfig {
     pub format: Format,
     /// How often the day's manifest object is rewritten; zero: with every object.
     pub manifest_every: Duration,
+    /// The mqtt sink that publishes each manifest line at once.
+    pub announce: Option<SinkId>,
 }
 
 /// `type = "s3"`
@@ -255,7 +266,25 @@ const LAKE_BATCH: BatchConfig =
     BatchConfig { max_age: Duration::from_secs(900), max_readings: 1_000_000, max_bytes: 4 << 20 };
 
 pub(super) fn read_all(root: &Section<'_>, device: &DeviceConfig) -> Vec<SinkConfig> {
-    root.named("sink").iter().filter_map(|(name, section)| read(name, section, device)).collect()
+    let sections = root.named("sink");
+    let sinks: Vec<_> = sections.iter().filter_map(|(name, section)| read(name, section, device)).collect();
+    let of = |sink: &SinkConfig| matches!(sink.kind, SinkKind::Mqtt(_)).then(|| sink.id.to_string());
+    let brokers: Vec<String> = sinks.iter().filter_map(of).collect();
+    for (name, section) in &sections {
+        let wanted =
+            sinks.iter().find(|sink| sink.id.as_str() == name).and_then(|sink| sink.kind.lake()?.announce.as_ref());
+        let Some(wanted) = wanted.map(SinkId::as_str).filter(|wanted| !brokers.iter().any(|broker| broker == wanted))
+        else {
+            continue;
+        };
+        let misfit = Misfit::new(format!("there is no mqtt sink \"{wanted}\""));
+        let misfit = match nearest(wanted, &brokers) {
+            Some(right) => misfit.help(format!("did you mean \"{right}\"?")),
+            None => misfit.help("the mqtt sink that publishes each manifest line"),
+        };
+        section.refuse("announce", misfit);
+    }
+    sinks
 }
 
 fn read(name: &str, section: &Section<'_>, device: &DeviceConfig) -> Option<SinkConfig> {
@@ -418,7 +447,8 @@ fn read_lake(section: &Section<'_>, device: &DeviceConfig, default: Format) -> L
     let format = section.get("format", choice(FORMAT)).unwrap_or(default);
     let every = Duration::ZERO..=Duration::from_secs(86_400);
     let manifest_every = section.get("manifest_every", duration(every)).unwrap_or(Duration::from_secs(3_600));
-    LakeConfig { prefix, format, manifest_every }
+    let announce = section.get("announce", parsed(SinkId::try_new));
+    LakeConfig { prefix, format, manifest_every, announce }
 }
 
 fn read_s3(section: &Section<'_>, device: &DeviceConfig) -> Option<S3Config> {
@@ -431,7 +461,6 @@ fn read_s3(section: &Section<'_>, device: &DeviceConfig) -> Option<S3Config> {
     });
     let is_path_style = section.get("path_style", flag).unwrap_or(false);
     let checksum = section.get("checksum", choice(CHECKSUM)).unwrap_or(Checksum::Auto);
-    section.not_yet("announce");
     let credentials = match section.section("credentials") {
         Some(section) => credentials::read(&section, device),
         None => Some(Credentials::Env),

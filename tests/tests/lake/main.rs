@@ -1,5 +1,8 @@
 //! The lake from the command line: what went in comes out, nothing is ever listed, and every damage is found and named.
 
+mod announced;
+mod rebuild;
+mod signed;
 mod writers;
 
 use std::fs;

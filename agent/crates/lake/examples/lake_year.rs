@@ -83,5 +83,7 @@ fn line(home: &Home, epoch: &Epoch, first: u64, from: Timestamp) -> Result<Manif
         tags: BTreeMap::new(),
         uploaded_at: None,
         prev: None,
+        rebuilt: false,
+        sig: None,
     })
 }

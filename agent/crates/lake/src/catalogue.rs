@@ -11,6 +11,7 @@ use crate::key::Home;
 use crate::line::ManifestLine;
 use crate::ndjson;
 use crate::query::Query;
+use crate::signature::VerifyingKey;
 use crate::verify::Finding;
 
 /// Lines of one day that are read: more than one object a second.
@@ -41,11 +42,18 @@ impl Entry {
 }
 
 impl Catalogue {
-    /// Adds a day's manifest; one that can not be read is a finding.
+    /// Adds a day's manifest; one that can not be read is a finding. A line that was made again gives way to the one
+    /// that it stands for, should that have come after all.
     pub fn add(&mut self, home: &Home, day: Day, bytes: &[u8]) {
         match entries_of(bytes) {
             Ok(entries) => {
                 self.days.insert(day, entries);
+                if self.entries().any(|entry| entry.line.rebuilt) {
+                    let written = self.entries().filter(|entry| !entry.line.rebuilt);
+                    let written: HashSet<String> = written.map(|entry| entry.line.key.clone()).collect();
+                    let stays = |entry: &Entry| !entry.line.rebuilt || !written.contains(&entry.line.key);
+                    self.days.values_mut().for_each(|entries| entries.retain(stays));
+                }
             }
             Err(error) => {
                 self.days.insert(day, Vec::new());
@@ -57,6 +65,21 @@ impl Catalogue {
     /// All lines, by day of upload, each day's as they stand.
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.days.values().flatten()
+    }
+
+    /// The lines that were made again from their objects: the chain does not go through them.
+    pub fn rebuilt(&self) -> impl Iterator<Item = &Entry> {
+        self.entries().filter(|entry| entry.line.rebuilt)
+    }
+
+    /// The lines that this device has not signed.
+    pub fn unsigned(&self, key: &VerifyingKey) -> Vec<Finding> {
+        let of = |entry: &Entry| match key.has_signed(&entry.text) {
+            Some(true) => None,
+            Some(false) => Some(Finding::Signature { key: entry.line.key.clone() }),
+            None => Some(Finding::Unsigned { key: entry.line.key.clone() }),
+        };
+        self.entries().filter_map(of).collect()
     }
 
     /// The lines of one day.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::error::LakeError;
 use crate::line::ManifestLine;
+use crate::signature::SigningKey;
 use crate::verify::Finding;
 
 /// Where a chain has come to. It goes on over midnight: whoever writes keeps it beside the cursor.
@@ -27,18 +28,27 @@ impl Chain {
     }
 
     /// Seals a line: says when the object was delivered and links it. Gives the line's text.
-    pub fn seal(&mut self, line: ManifestLine, uploaded_at: Timestamp) -> Result<String, LakeError> {
+    ///
+    /// With a key the line is signed, too.
+    pub fn seal(
+        &mut self,
+        line: ManifestLine,
+        uploaded_at: Timestamp,
+        key: Option<&SigningKey>,
+    ) -> Result<String, LakeError> {
         if line.epoch != self.epoch {
             return Err(LakeError::OtherEpoch { expected: self.epoch.clone(), found: line.epoch });
         }
         let sealed = ManifestLine { uploaded_at: Some(uploaded_at), prev: Some(self.head), ..line };
-        let text = sealed.to_text()?;
+        let plain = sealed.to_text()?;
+        let text = key.map_or(plain.clone(), |key| key.sign(&plain));
         self.head = Digest::of(text.as_bytes());
         Ok(text)
     }
 }
 
 /// A line with what the chain needs of it.
+#[derive(Clone, Copy)]
 pub(crate) struct Link<'a> {
     pub(crate) line: &'a ManifestLine,
     pub(crate) digest: Digest,
@@ -64,6 +74,7 @@ pub fn verify_chain<'a>(
 /// The same for lines that were read before.
 pub(crate) fn check_chain(links: &[Link<'_>], head: Option<&Digest>) -> Vec<Finding> {
     let holes = uncovered(links.iter().map(|link| link.line));
+    let links = &in_place(links);
     let by_digest: HashMap<Digest, &Link<'_>> = links.iter().map(|link| (link.digest, link)).collect();
     let chains = strands(links, &by_digest);
     let mut findings = Vec::new();
@@ -83,6 +94,22 @@ pub(crate) fn check_chain(links: &[Link<'_>], head: Option<&Digest>) -> Vec<Find
     findings
 }
 
+/// Lines that were made again stand wherever they were put; they belong where their positions are.
+fn in_place<'a>(links: &[Link<'a>]) -> Vec<Link<'a>> {
+    let (mut rebuilt, sealed): (Vec<_>, Vec<_>) = links.iter().copied().partition(|link| link.line.rebuilt);
+    rebuilt.sort_by_key(|link| link.line.first);
+    let mut rebuilt = rebuilt.into_iter().peekable();
+    let mut placed = Vec::with_capacity(links.len());
+    for link in sealed {
+        while let Some(before) = rebuilt.next_if(|before| before.line.first < link.line.first) {
+            placed.push(before);
+        }
+        placed.push(link);
+    }
+    placed.extend(rebuilt);
+    placed
+}
+
 /// The chains in these lines. A line that follows none begins another one if it says so, or where nothing is broken by
 /// that: it names no line that is here, and every chain so far goes on behind it.
 fn strands<'l, 'a>(links: &'l [Link<'a>], by_digest: &HashMap<Digest, &Link<'a>>) -> Vec<Vec<&'l Link<'a>>> {
@@ -96,12 +123,20 @@ fn strands<'l, 'a>(links: &'l [Link<'a>], by_digest: &HashMap<Digest, &Link<'a>>
         let goes_on = |chain| tail(chain).and_then(|tail| last_named.get(&tail)).is_some_and(|named| *named > index);
         let is_apart = !by_digest.contains_key(&prev) && chains.iter().all(goes_on);
         let is_start = link.line.prev.is_some() && (prev.is_none() || is_apart);
+        let bridges = |chain: &Vec<&Link<'a>>| chain.last().is_some_and(|last| is_bridged(last, link));
+        let follows = follows.or_else(|| chains.iter().position(bridges));
         match follows.or_else(|| chains.len().checked_sub(1).filter(|_| !is_start)) {
             Some(chain) => chains[chain].push(link),
             None => chains.push(vec![link]),
         }
     }
     chains
+}
+
+/// Whether the chain may be broken here: a line that was made again has another digest than the one that was lost, so
+/// the next is believed if positions join.
+fn is_bridged(before: &Link<'_>, link: &Link<'_>) -> bool {
+    (before.line.rebuilt || link.line.rebuilt) && before.line.next == link.line.first
 }
 
 /// What is wrong between a line and the one that stands before it.
@@ -113,7 +148,7 @@ fn broken(
 ) -> Option<Finding> {
     let key = link.line.key.clone();
     let Some(prev) = link.line.prev else { return Some(Finding::LineAltered { key }) };
-    if before.is_some_and(|before| before.digest == prev) {
+    if before.is_some_and(|before| before.digest == prev || is_bridged(before, link)) {
         return None;
     }
     let follows = by_digest.get(&prev).map(|link| link.line.key.clone());

@@ -26,7 +26,7 @@ impl ManifestDay {
 
     /// Seals a line into `chain` and appends it. Gives its text, which is what a publish announces.
     pub fn append(&mut self, line: ManifestLine, uploaded_at: Timestamp, chain: &mut Chain) -> Result<&str, LakeError> {
-        let text = chain.seal(line, uploaded_at)?;
+        let text = chain.seal(line, uploaded_at, None)?;
         self.lines.push(text);
         Ok(self.lines.last().expect("just pushed"))
     }

@@ -87,6 +87,28 @@ impl Home {
         format!("{}manifests/v1/site={site}/device={device}/dt={uploaded}/manifest.ndjson.zst", prefix.as_str())
     }
 
+    /// Reads the key of a manifest back: whose, and of which day of upload.
+    pub fn of_manifest(key: &str) -> Option<(Self, Day)> {
+        let mut parts = key.strip_suffix("/manifest.ndjson.zst")?.rsplitn(5, '/');
+        let day = parse_day(parts.next()?.strip_prefix("dt=")?)?;
+        let device = DeviceId::try_new(parts.next()?.strip_prefix("device=")?).ok()?;
+        let site = SiteId::try_new(parts.next()?.strip_prefix("site=")?).ok()?;
+        let is_version_1 = parts.next()? == "v1";
+        let prefix = Prefix::try_new(parts.next()?.strip_suffix("manifests")?).ok()?;
+        let home = Self { prefix, site, device };
+        (is_version_1 && home.manifest_key(day) == key).then_some((home, day))
+    }
+
+    /// Where the objects of one device lie, or of all of a lake: what their keys begin with.
+    pub fn readings_under(prefix: &Prefix, of: Option<(&SiteId, &DeviceId)>) -> String {
+        under(prefix, "readings", of)
+    }
+
+    /// The same of manifests.
+    pub fn manifests_under(prefix: &Prefix, of: Option<(&SiteId, &DeviceId)>) -> String {
+        under(prefix, "manifests", of)
+    }
+
     /// Where the object of a manifest line lies; nowhere if its key is another device's, or of another batch than the
     /// line says. The prefix is the one of this lake: a lake that was copied whole elsewhere keeps its lines as they
     /// are, because the chain holds them.
@@ -98,6 +120,11 @@ impl Home {
         let origin = Origin { prefix: self.prefix.clone(), ..key.origin.clone() };
         (is_ours && is_the_lines).then(|| ObjectKey { origin, ..key }.to_string())
     }
+}
+
+fn under(prefix: &Prefix, tree: &str, of: Option<(&SiteId, &DeviceId)>) -> String {
+    let device = of.map(|(site, device)| format!("site={site}/device={device}/")).unwrap_or_default();
+    format!("{}{tree}/v1/{device}", prefix.as_str())
 }
 
 impl fmt::Display for ObjectKey {
@@ -207,5 +234,8 @@ mod tests {
             manifest_key(&key.origin, key.day),
             "lake/manifests/v1/site=lac-vert/device=gw-1/dt=2026-11-22/manifest.ndjson.zst"
         );
+        let (home, day) = Home::of_manifest(&manifest_key(&key.origin, key.day)).expect("ours");
+        assert_eq!((home.prefix.as_str(), home.device.as_str(), day), ("lake/", "gw-1", key.day));
+        assert_eq!(Home::of_manifest("lake/manifests/v1/site=a/device=b/dt=x/manifest.ndjson.zst"), None);
     }
 }

@@ -15,7 +15,7 @@ use crate::format::Format;
 pub const LINE_VERSION: u8 = 1;
 
 /// What one object holds. An object's own metadata repeats the line without what is not known while it is written:
-/// `bytes`, `sha256`, `uploaded_at` and `prev`.
+/// `bytes`, `sha256`, `uploaded_at`, `prev` and `sig`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ManifestLine {
     /// [`LINE_VERSION`].
@@ -63,6 +63,12 @@ pub struct ManifestLine {
     /// The digest of the line before it, of this device and epoch; 64 zeros for the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prev: Option<Digest>,
+    /// Made again from the object, because the line that the device wrote was lost: the chain does not go through it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub rebuilt: bool,
+    /// The device's signature of all that stands before it; always the last field. See [`crate::signature`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sig: Option<String>,
 }
 
 /// One series in an object.
@@ -124,7 +130,15 @@ impl ManifestLine {
     /// The same line as it stands in the object's own metadata.
     #[must_use]
     pub fn unsealed(&self) -> Self {
-        Self { bytes: 0, sha256: Digest::NONE, uploaded_at: None, prev: None, ..self.clone() }
+        Self {
+            bytes: 0,
+            sha256: Digest::NONE,
+            uploaded_at: None,
+            prev: None,
+            rebuilt: false,
+            sig: None,
+            ..self.clone()
+        }
     }
 
     /// The same line, knowing the object's bytes.
@@ -138,4 +152,9 @@ impl ManifestLine {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_zero(bytes: &u64) -> bool {
     *bytes == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(it: &bool) -> bool {
+    !*it
 }

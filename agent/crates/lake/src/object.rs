@@ -73,7 +73,7 @@ pub fn decode(format: Format, bytes: &[u8]) -> Result<Vec<Row>, LakeError> {
     Ok(rows)
 }
 
-/// Makes an object's manifest line again from the object alone, but for `uploaded_at` and `prev`.
+/// Makes an object's manifest line again from the object alone, but for `uploaded_at`, `prev` and `sig`.
 ///
 /// Only Parquet objects say which agent and configuration wrote them; for NDJSON those are empty.
 pub fn rebuild(key: &ObjectKey, bytes: &[u8]) -> Result<ManifestLine, LakeError> {
@@ -140,5 +140,7 @@ fn line_of(key: &ObjectKey, summary: Summary, about: &About) -> ManifestLine {
         tags: about.tags.clone(),
         uploaded_at: None,
         prev: None,
+        rebuilt: false,
+        sig: None,
     }
 }

@@ -92,6 +92,18 @@ pub enum Finding {
         /// Why.
         reason: String,
     },
+    /// A manifest line that nobody signed.
+    #[error("{key}: its manifest line is not signed")]
+    Unsigned {
+        /// The object of the line.
+        key: String,
+    },
+    /// A manifest line that another signed, or that was altered afterwards.
+    #[error("{key}: the signature of its manifest line is not this device's, or the line was altered")]
+    Signature {
+        /// The object of the line.
+        key: String,
+    },
     /// Positions that no line answers for and no gap explains.
     #[error("positions {range} of epoch {epoch} are in no object")]
     Hole {

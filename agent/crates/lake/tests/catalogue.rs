@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use common::{NOON, encode, mixed, number, origin};
 use lake::{
-    Catalogue, Chain, Entry, Finding, Format, Home, ManifestDay, ManifestLine, Query, Row, RowJson, Walk, merge,
-    open_object, verify_chain,
+    Catalogue, Chain, Entry, Finding, Format, Home, ManifestDay, ManifestLine, Query, Row, RowJson, Walk, link_rebuilt,
+    merge, open_object, verify_chain,
 };
 use model::{Clock, Day, Epoch, InstrumentId, Quality, QuantityId, Row as RecordJson, Seq, SeqRange, Timestamp};
 
@@ -301,6 +301,48 @@ fn two_chains_in_one_lake_each_hold_and_a_break_in_one_is_found() {
     let mut swapped = interleaved;
     swapped.swap(6, 7);
     assert!(matches!(chain_of(&swapped).as_slice(), [Finding::LineMoved { .. }, ..]));
+}
+
+/// A device whose manifests of these days were lost and made again from the objects, all of which came to lie on `day`.
+fn made_again(whole: &Device, lost: &[i64], day: i64) -> Device {
+    let mut device = Device { manifests: whole.manifests.clone(), ..Device::new() };
+    let lost: Vec<_> = lost.iter().filter_map(|lost| device.manifests.remove(&noon(*lost).day())).collect();
+    let made = lost.iter().flat_map(|manifest| manifest.lines().map(|line| line.expect("ours").unsealed()));
+    let linked = link_rebuilt(&entries(&device), made.map(|line| (line, noon(day))).collect()).expect("lines");
+    let there = device.manifests.remove(&noon(day).day()).map(|there| texts(&there)).unwrap_or_default();
+    let merged = merge(&there, &linked).into_iter().map(|entry| entry.text).collect();
+    device.manifests.insert(noon(day).day(), ManifestDay::from_texts(merged));
+    device
+}
+
+fn texts(manifest: &ManifestDay) -> Vec<Entry> {
+    manifest.texts().map(|text| Entry::parse(text).expect("ours")).collect()
+}
+
+#[test]
+fn a_catalogue_that_was_made_again_is_whole_and_says_where() {
+    let mut whole = Device::new();
+    (0..20).for_each(|day| whole.uploads(day, day));
+    for (lost, day) in [(&[0, 1][..], 0), (&[5, 6], 6), (&[5, 9], 19), (&[18, 19], 21), (&[4, 5, 6], 30)] {
+        let device = made_again(&whole, lost, day);
+        let query = Query::default();
+        assert_eq!(findings(&device, &query, 31), [], "{lost:?} on {day}");
+        let (catalogue, _, _) = device.walk(&query, 31);
+        let made: Vec<_> = catalogue.rebuilt().map(|entry| entry.line.first).collect();
+        assert_eq!(made, lost.iter().map(|day| Seq(day.unsigned_abs() * 10 + 1)).collect::<Vec<_>>());
+        // What is missing beside them is missing still.
+        let mut damaged = Device { manifests: device.manifests.clone(), ..Device::new() };
+        damaged.manifests.remove(&noon(12).day());
+        assert!(matches!(findings(&damaged, &query, 31).as_slice(), [Finding::LineMissing { .. }]));
+        // And should the device bring its own lines after all, they count.
+        let mut both = Device { manifests: whole.manifests.clone(), ..Device::new() };
+        let again = texts(&device.manifests[&noon(day).day()]);
+        let there = both.manifests.get(&noon(day).day()).map(texts).unwrap_or_default();
+        let merged = merge(&there, &again).into_iter().map(|entry| entry.text).collect();
+        both.manifests.insert(noon(day).day(), ManifestDay::from_texts(merged));
+        assert_eq!(findings(&both, &query, 31), [], "{lost:?} on {day}, and the device's own");
+        assert_eq!(both.walk(&query, 31).0.rebuilt().count(), 0);
+    }
 }
 
 #[test]

@@ -137,7 +137,7 @@ fn a_manifest_file_that_is_cut_short_or_altered_is_an_error_at_every_byte() {
 fn a_chain_takes_only_lines_of_its_own_epoch() {
     let mut chain = Chain::start(Epoch::parse("other").expect("an epoch"));
     let line = encode(Format::Ndjson, &mixed()).line;
-    let refused = chain.seal(line, Timestamp::from_millis(NOON));
+    let refused = chain.seal(line, Timestamp::from_millis(NOON), None);
     assert!(matches!(refused, Err(LakeError::OtherEpoch { .. })));
     assert_eq!(chain.head, Digest::NONE);
 }

@@ -21,8 +21,8 @@ use lake::{Catalogue, Digest, Entry, Finding, Home, ManifestLine, ObjectKey, Que
 use model::{Clock, Day, Epoch, SeqRange, Timestamp};
 use serde_json::json;
 
+use super::listing::{self, Part};
 use super::place::{self, Lake};
-use super::stick::{self, Part};
 use super::{Device, Store, reading};
 use crate::cli::{Exit, screen};
 use crate::config::Config;
@@ -48,15 +48,11 @@ pub async fn import(args: &Args, config: Option<&Config>, is_json: bool) -> anyh
     if !args.from.is_dir() {
         return Err(ShelfError::Away(format!("{} is no folder", args.from.display())).into());
     }
-    let parts = stick::parts(&args.from).map_err(|error| ShelfError::disk(&args.from, error))?;
+    let parts = listing::parts(&from, args.device.site.as_ref(), args.device.device.as_ref()).await?;
     to.shelf.make()?;
     let mut report = Report { is_json, ..Report::default() };
     for part in parts {
-        let is_asked = args.device.site.as_ref().is_none_or(|site| *site == part.home.site)
-            && args.device.device.as_ref().is_none_or(|device| *device == part.home.device);
-        if is_asked {
-            carry(&part, &from, &to, &mut report).await?;
-        }
+        carry(&part, &from, &to, &mut report).await?;
     }
     report.end()
 }
@@ -84,7 +80,7 @@ async fn carry(part: &Part, from: &Lake, to: &Lake, report: &mut Report) -> anyh
         }
         carrier.manifest(*day, &accepted).await?;
     }
-    for key in &part.objects {
+    for (key, _) in &part.objects {
         if !with_line.contains(&key.to_string()) {
             carrier.without_line(key).await?;
         }
@@ -97,7 +93,7 @@ async fn what_is_there(part: &Part, here: &Catalogue, to: &Lake, home: &Home) ->
     let trusted = here.entries().filter(|entry| !entry.line.clock.contains_key(&Clock::Untrusted));
     let oldest = trusted.map(|entry| entry.line.time_min).min();
     let of_objects =
-        part.objects.iter().map(|key| key.day.start()).filter(|day| *day > Timestamp::from_millis(0)).min();
+        part.objects.iter().map(|(key, _)| key.day.start()).filter(|day| *day > Timestamp::from_millis(0)).min();
     let from = oldest.into_iter().chain(of_objects).chain(part.days.iter().map(|day| day.start())).min();
     let (mut there, (first, last)) = reading::catalogue(to, home, &Query { from, ..Query::default() }).await?;
     let outside: Vec<Day> = part.days.iter().copied().filter(|day| *day < first || *day > last).collect();
@@ -249,15 +245,7 @@ struct Report {
 impl Report {
     fn finding(&mut self, finding: &Finding) -> anyhow::Result<()> {
         self.findings += 1;
-        let mut out = std::io::stdout().lock();
-        if self.is_json {
-            let mut object = serde_json::to_value(finding)?;
-            object["says"] = finding.to_string().into();
-            writeln!(out, "{object}")?;
-        } else {
-            writeln!(out, "{}", screen::harmless(&finding.to_string()))?;
-        }
-        Ok(())
+        screen::finding(finding, self.is_json)
     }
 
     fn end(&self) -> anyhow::Result<Exit> {

@@ -1,4 +1,4 @@
-//! `tidegate lake ls | get | verify | import`: a lake, asked from anywhere, without listing it.
+//! `tidegate lake ls | get | verify | import | rebuild`: a lake, asked from anywhere, without listing it.
 //!
 //! `LAKE` is the name of a sink, a folder, or `s3://bucket/prefix/`; left out, it is the only s3 or file sink of the
 //! configuration. A bucket that a sink of the configuration writes to is reached as that sink does; any other with
@@ -15,10 +15,11 @@
 
 mod get;
 mod import;
+mod listing;
 mod ls;
 mod place;
 mod reading;
-mod stick;
+mod rebuild;
 mod verify;
 
 use std::path::Path;
@@ -48,6 +49,11 @@ enum Command {
     Verify(verify::Args),
     /// Carry a folder (a USB stick) into a bucket or another folder; again changes nothing
     Import(import::Args),
+    /// Make the catalogue again from the objects
+    Rebuild(rebuild::Args),
+    /// What `rebuild` has a process of its own do
+    #[command(hide = true)]
+    Line(rebuild::LineArgs),
 }
 
 /// What is asked of which lake.
@@ -115,7 +121,8 @@ fn asked(args: &Args, file: &Path, is_json: bool) -> anyhow::Result<Exit> {
     let is_needed = match &args.command {
         Command::Ls(question) | Command::Get(question) => question.needs_config(),
         Command::Verify(args) => args.question.needs_config(),
-        Command::Import(_) => false,
+        Command::Rebuild(args) => args.lake.is_none(),
+        Command::Import(_) | Command::Line(_) => false,
     };
     let config = if is_absent && !is_needed { None } else { Some(load(file)?) };
     let config = config.as_deref();
@@ -126,8 +133,11 @@ fn asked(args: &Args, file: &Path, is_json: bool) -> anyhow::Result<Exit> {
         Command::Get(question) => runtime.block_on(get::get(&question.meant(config)?)),
         Command::Verify(args) => {
             let asked = args.question.meant(config)?;
-            runtime.block_on(verify::verify(&asked, args.depth(), is_json))
+            let key = args.key()?;
+            runtime.block_on(verify::verify(&asked, args.depth(), key.as_ref(), is_json))
         }
+        Command::Line(args) => rebuild::tell(args),
+        Command::Rebuild(args) => runtime.block_on(rebuild::rebuild(args, config, is_json)),
         Command::Import(args) => runtime.block_on(import::import(args, config, is_json)),
     }
 }

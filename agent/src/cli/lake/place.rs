@@ -100,6 +100,11 @@ fn from_environment(bucket: &str) -> S3Config {
         endpoint,
         checksum: Checksum::Auto,
         credentials: file.map_or(Credentials::Env, |file| Credentials::File { path: PathBuf::from(file), profile }),
-        lake: LakeConfig { prefix: Prefix::default(), format: Format::Parquet, manifest_every: Duration::ZERO },
+        lake: LakeConfig {
+            prefix: Prefix::default(),
+            format: Format::Parquet,
+            manifest_every: Duration::ZERO,
+            announce: None,
+        },
     }
 }

@@ -12,7 +12,7 @@ use crate::sinks::lake::shelf::{Found, ShelfError};
 /// Manifests asked for at once: a year from the other side of the world in seconds.
 const MANIFESTS_AT_ONCE: usize = 16;
 /// Largest object that is read: many times what an agent writes.
-const OBJECT_BYTES_MAX: u64 = 256 << 20;
+pub const OBJECT_BYTES_MAX: u64 = 256 << 20;
 
 /// The manifests that a question needs, and the first and the last day of upload that were looked at.
 pub async fn catalogue(lake: &Lake, home: &Home, query: &Query) -> Result<(Catalogue, (Day, Day)), ShelfError> {

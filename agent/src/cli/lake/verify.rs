@@ -1,4 +1,4 @@
-//! `tidegate lake verify [LAKE] [--quick]`: proves that a lake is whole for what is asked, or names what is wrong.
+//! `tidegate lake verify [LAKE] [--quick] [--key FILE]`: proves that a lake is whole for what is asked, or names what is wrong.
 //!
 //! Held against each other are the manifests of all days that had to be looked at (ranges join in each epoch, or a gap
 //! says what was lost; the hash chain holds; no position is in two objects) and the objects that may hold what is asked
@@ -7,17 +7,19 @@
 //!
 //! With `--from` and `--to` the proof goes from one to the other: there must be a line on either side, or the start of
 //! the chain. Without `--to` it ends at the last line: whoever takes away the newest lines of all, with their objects,
-//! can not be found out by what is left. Exit 0: complete; 1: not.
+//! can not be found out by what is left. With `--key`, every line must be signed by the device. Lines that `rebuild` made
+//! are counted. Exit 0: complete; 1: not.
 
 use std::io::Write as _;
+use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use lake::{Finding, GapLine, Home, ManifestLine, verify_object};
+use lake::{Finding, GapLine, Home, ManifestLine, VerifyingKey, verify_object};
 use serde_json::{Value, json};
 
 use super::place::Lake;
-use super::{Asked, Question, reading};
+use super::{Asked, Misuse, Question, reading};
 use crate::cli::{Exit, screen};
 use crate::sinks::lake::shelf::ShelfError;
 
@@ -34,11 +36,21 @@ pub struct Args {
     /// Ask for the sizes of objects, read none
     #[arg(long)]
     quick: bool,
+    /// The device's public key (PEM): every manifest line must be signed with it
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
 }
 
 impl Args {
     pub(super) fn depth(&self) -> Depth {
         if self.quick { Depth::Sizes } else { Depth::Contents }
+    }
+
+    pub(super) fn key(&self) -> anyhow::Result<Option<VerifyingKey>> {
+        let Some(path) = &self.key else { return Ok(None) };
+        let pem = std::fs::read(path).map_err(|error| ShelfError::disk(path, error))?;
+        let key = VerifyingKey::from_pem(&pem).map_err(|error| Misuse(format!("{}: {error}", path.display())))?;
+        Ok(Some(key))
     }
 }
 
@@ -51,13 +63,17 @@ pub enum Depth {
     Contents,
 }
 
-pub async fn verify(asked: &Asked, depth: Depth, is_json: bool) -> anyhow::Result<Exit> {
+pub async fn verify(asked: &Asked, depth: Depth, key: Option<&VerifyingKey>, is_json: bool) -> anyhow::Result<Exit> {
     let Asked { lake, home, query } = asked;
     let (catalogue, looked) = reading::catalogue(lake, home, query).await?;
     let mut report = Report { is_json, findings: 0, gaps: 0 };
     for finding in catalogue.prove(query, looked) {
         report.finding(&finding)?;
     }
+    for finding in key.map(|key| catalogue.unsigned(key)).unwrap_or_default() {
+        report.finding(&finding)?;
+    }
+    let rebuilt = catalogue.rebuilt().count();
     let selected = catalogue.select(query);
     let check_one = |entry: &'_ lake::Entry| {
         let line = entry.line.clone();
@@ -85,6 +101,7 @@ pub async fn verify(asked: &Asked, depth: Depth, is_json: bool) -> anyhow::Resul
         "time_max": times.map(|times| times.1),
         "epochs": epochs.collect::<Vec<_>>(),
         "gaps": report.gaps,
+        "rebuilt": rebuilt,
         "findings": report.findings,
         "uploaded": {"from": looked.0.to_string(), "to": looked.1.to_string()},
         "requests": lake.shelf.requests(),
@@ -114,12 +131,7 @@ struct Report {
 impl Report {
     fn finding(&mut self, finding: &Finding) -> anyhow::Result<()> {
         self.findings += 1;
-        if !self.is_json {
-            return say(&screen::harmless(&finding.to_string()));
-        }
-        let mut object = serde_json::to_value(finding)?;
-        object["says"] = finding.to_string().into();
-        say(&object.to_string())
+        screen::finding(finding, self.is_json)
     }
 
     fn gap(&mut self, line: &ManifestLine, gap: &GapLine) -> anyhow::Result<()> {
@@ -151,6 +163,12 @@ impl Report {
                 self.gaps,
                 self.findings
             ))?;
+            if sum["rebuilt"] != 0 {
+                let lines = &sum["rebuilt"];
+                say(&format!(
+                    "{lines} manifest lines were made again from their objects: the hash chain ends at each"
+                ))?;
+            }
         }
         Ok(if self.findings == 0 { Exit::Fine } else { Exit::NotFine })
     }

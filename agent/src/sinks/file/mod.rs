@@ -7,11 +7,13 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use lake::Digest;
+use model::Timestamp;
 
 use super::DeliverError;
-use super::lake::shelf::{Expect, Found, Put, ShelfError, Tag};
+use super::lake::shelf::{Expect, Found, Listed, Put, ShelfError, Tag};
 
 /// A folder that holds objects.
 pub struct Folder {
@@ -39,6 +41,15 @@ impl Folder {
     /// Makes the folder, if it is not there; the one above it is not made.
     pub fn make(&self) -> Result<(), ShelfError> {
         make(&self.root).map_err(|error| ShelfError::disk(&self.root, error))
+    }
+
+    /// Every file whose key begins so; the beginning is a folder.
+    pub fn list(&self, beginning: &str) -> Result<Vec<Listed>, ShelfError> {
+        let mut listed = Vec::new();
+        let folder = self.root.join(beginning);
+        list(&self.root, &folder, &mut listed).map_err(|error| ShelfError::disk(&folder, error))?;
+        listed.sort_by(|one, other| one.key.cmp(&other.key));
+        Ok(listed)
     }
 
     /// Puts an object under a key where what was expected lies.
@@ -87,6 +98,24 @@ fn make(root: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+fn list(root: &Path, folder: &Path, listed: &mut Vec<Listed>) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if is_absent(&error) => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let (entry, path) = entry.map(|entry| (entry.file_type(), entry.path()))?;
+        if entry?.is_dir() {
+            list(root, &path, listed)?;
+        } else if let Ok(key) = path.strip_prefix(root) {
+            let modified = fs::metadata(&path)?.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+            let modified = Timestamp::from_millis(i64::try_from(modified.as_millis()).unwrap_or(i64::MAX));
+            listed.push(Listed { key: key.to_string_lossy().into_owned(), modified });
+        }
+    }
+    Ok(())
 }
 
 fn tag_of(bytes: &[u8]) -> Tag {

@@ -5,22 +5,24 @@
 //! bytes were sealed before the first attempt. The manifest line is written down here, durably, before the runner
 //! confirms, so that a crash in between adds no line twice and forgets none.
 
+pub mod announce;
 mod ledger;
 pub mod manifest;
 pub mod shelf;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use lake::{About, Format, Home, ManifestLine, Origin};
+use lake::{About, Format, Home, ManifestLine, Origin, SigningKey};
 use model::{Day, Epoch, Numbered, SeqRange};
 use tokio::task::block_in_place;
 
 use super::{Batch, BatchLimits, DeliverError, Sink};
 use crate::clock::Clock;
 use crate::config::{DeviceConfig, LakeConfig, SinkConfig};
+use announce::News;
 use ledger::Ledger;
 use manifest::Standing;
 use shelf::Shelf;
@@ -41,7 +43,9 @@ pub struct LakeSink {
     limits: BatchLimits,
     manifest_every: Duration,
     clock: Clock,
-    ledger: Mutex<Ledger>,
+    ledger: Arc<Mutex<Ledger>>,
+    /// Who announces its lines.
+    news: Option<Arc<News>>,
     /// What is known of the manifests there of the days that are written.
     standings: tokio::sync::Mutex<BTreeMap<Day, Standing>>,
     /// When the manifest is due next, by the boot's clock.
@@ -63,7 +67,13 @@ pub struct Place<'a> {
 
 impl LakeSink {
     /// A lake sink whose ledger stands in the journal's folder.
-    pub fn open(shelf: Shelf, sink: &SinkConfig, config: &LakeConfig, place: Place<'_>) -> std::io::Result<Self> {
+    pub fn open(
+        shelf: Shelf,
+        sink: &SinkConfig,
+        config: &LakeConfig,
+        place: Place<'_>,
+        news: Option<Arc<News>>,
+    ) -> std::io::Result<Self> {
         let Place { journal, device, epoch, clock } = place;
         let origin = Origin {
             prefix: config.prefix.clone(),
@@ -80,8 +90,12 @@ impl LakeSink {
             bytes_max: usize::try_from(sink.batch.max_bytes).unwrap_or(usize::MAX),
             window: 1,
         };
-        let ledger = Ledger::open(&journal.join("manifests").join(sink.id.as_str()), epoch)?;
-        Ok(Self {
+        let key = device.signing_key.as_deref().map(signing_key).transpose()?;
+        let mut ledger = Ledger::open(&journal.join("manifests").join(sink.id.as_str()), epoch, key)?;
+        if news.is_some() {
+            ledger.announce()?;
+        }
+        let lake = Self {
             shelf,
             format: config.format,
             origin,
@@ -90,10 +104,19 @@ impl LakeSink {
             limits,
             manifest_every: config.manifest_every,
             clock: clock.clone(),
-            ledger: Mutex::new(ledger),
+            ledger: Arc::new(Mutex::new(ledger)),
+            news,
             standings: tokio::sync::Mutex::default(),
             manifest_due_ms: Mutex::new(0),
-        })
+        };
+        lake.tell();
+        Ok(lake)
+    }
+
+    fn tell(&self) {
+        if let Some(news) = &self.news {
+            news.send_replace(Some(self.ledger.clone()));
+        }
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -131,6 +154,12 @@ impl LakeSink {
     }
 }
 
+fn signing_key(path: &Path) -> std::io::Result<SigningKey> {
+    let of_file = |error: String| std::io::Error::other(format!("the signing key {}: {error}", path.display()));
+    let pem = std::fs::read(path).map_err(|error| of_file(error.to_string()))?;
+    SigningKey::from_pem(&pem).map_err(|error| of_file(error.to_string()))
+}
+
 fn local(error: &std::io::Error) -> DeliverError {
     DeliverError::retry(format!("manifest on the local disk: {error}"))
 }
@@ -161,7 +190,9 @@ impl Sink for LakeSink {
         let text = std::str::from_utf8(&batch.note).map_err(|error| DeliverError::reject(error.to_string()))?;
         let line = ManifestLine::parse(text).map_err(|error| DeliverError::reject(error.to_string()))?;
         let now = self.clock.now();
-        block_in_place(|| self.ledger().append(line, now)).map_err(|error| local(&error))
+        block_in_place(|| self.ledger().append(line, now)).map_err(|error| local(&error))?;
+        self.tell();
+        Ok(())
     }
 
     fn cost(&self, batch: &Batch) -> u64 {

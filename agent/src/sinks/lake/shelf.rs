@@ -1,4 +1,5 @@
-//! Where a lake stands: a folder or a bucket, asked for objects by their keys. Nothing here lists.
+//! Where a lake stands: a folder or a bucket, asked for objects by their keys. Only a person's
+//! `import` and `rebuild` list.
 //!
 //! Several may write to one lake: the device itself, the journal that it had before, a person who carries a stick. So
 //! nothing is ever put over bytes that the writer has not seen: a put says what it expects under its key.
@@ -7,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use model::Timestamp;
 use tokio::task::block_in_place;
 
 use crate::sinks::DeliverError;
@@ -36,6 +38,15 @@ pub enum Found {
     Bytes(Bytes, Tag),
     /// More than was asked for: so many bytes, which were not read.
     Larger(u64),
+}
+
+/// One object of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its key.
+    pub key: String,
+    /// Since when it has lain there.
+    pub modified: Timestamp,
 }
 
 /// Tells the bytes under a key from any others there: a store's `ETag`, or a digest.
@@ -111,6 +122,14 @@ impl Shelf {
         match &self.place {
             Place::Folder(folder) => folder.size(key),
             Place::Bucket(bucket) => bucket.size(key).await,
+        }
+    }
+
+    /// Everything whose key begins so, in the order of the keys. It ends with a folder's slash.
+    pub async fn list(&self, beginning: &str) -> Result<Vec<Listed>, ShelfError> {
+        match &self.place {
+            Place::Folder(folder) => block_in_place(|| folder.list(beginning)),
+            Place::Bucket(bucket) => bucket.list(beginning, || self.count()).await,
         }
     }
 

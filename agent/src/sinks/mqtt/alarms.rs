@@ -3,30 +3,22 @@
 //! A copy: the same event stands in the journal and arrives with the readings, confirmed by the cursor. So nothing is
 //! kept here beyond memory; an oxygen that is still low after a restart raises its alarm again.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use model::{Epoch, Tags};
 use serde::Serialize;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
+use super::beside::{Beside, Turn};
 use super::envelope::{JSON, VERSION, is_empty};
-use crate::backoff::Backoff;
-use crate::clock::Clock;
 use crate::config::DeviceConfig;
-use crate::link::{Link, Message, PublishError};
 use crate::record::Alarm;
-use crate::sinks::REFUSALS_MAX;
-use crate::sinks::meter::Meter;
 
 /// Alarms in one message: some 40 KiB.
 const MESSAGE_ALARMS_MAX: usize = 100;
-/// Waits between two attempts at a message that the broker can not take now.
-const RETRY_WAITS: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
 /// How long the last alarms may take at the end.
 const END_LIMIT: Duration = Duration::from_secs(2);
 
@@ -54,18 +46,19 @@ struct Row<'a> {
 
 /// Publishes alarms until told to stop.
 pub async fn run(
-    link: Link,
-    topic: String,
+    beside: Beside,
     device: DeviceConfig,
     epoch: impl Fn() -> Option<Epoch>,
-    (mut heard, meter, clock): (Receiver<Alarm>, Arc<Meter>, Clock),
+    mut heard: Receiver<Alarm>,
     stop: CancellationToken,
 ) {
-    let publish = async |alarms: Vec<Alarm>| {
-        let payload = encode(&device, epoch().as_ref(), &alarms);
-        let bytes = payload.as_ref().map_or(0, Vec::len);
-        meter.spend(u64::try_from(bytes).unwrap_or(u64::MAX), Instant::now(), clock.now());
-        publish(&link, &topic, payload).await;
+    let publish = async |alarms: Vec<Alarm>| match encode(&device, epoch().as_ref(), &alarms) {
+        Ok(payload) => {
+            if !beside.publish("alarm", payload, JSON, Turn::Ahead).await {
+                warn!("these alarms come with the readings alone");
+            }
+        }
+        Err(error) => error!(%error, "alarms can not be encoded, they come with the readings"),
     };
     loop {
         let next = tokio::select! {
@@ -114,32 +107,4 @@ fn encode(device: &DeviceConfig, epoch: Option<&Epoch>, alarms: &[Alarm]) -> ser
         tags: &device.tags,
         events: events.collect(),
     })
-}
-
-async fn publish(link: &Link, topic: &str, payload: serde_json::Result<Vec<u8>>) {
-    let payload = match payload {
-        Ok(payload) => payload.into(),
-        Err(error) => return error!(%error, "alarms can not be encoded, they come with the readings"),
-    };
-    let message = Message { topic: topic.to_owned(), payload, content_type: Some(JSON), ..Message::default() };
-    let mut backoff = Backoff::new(RETRY_WAITS.0, RETRY_WAITS.1);
-    let mut refusals = 0;
-    loop {
-        match link.publish_ahead(&message).await {
-            Ok(()) => return,
-            // The link knows when to try again.
-            Err(PublishError::Disconnected) => continue,
-            Err(PublishError::NotNow { .. }) => {}
-            // Perhaps it was a neighbour that the broker disliked.
-            Err(
-                error @ (PublishError::Disliked { .. } | PublishError::Refused { .. } | PublishError::TooLarge { .. }),
-            ) => {
-                refusals += 1;
-                if refusals >= REFUSALS_MAX {
-                    return error!(topic, %error, "the broker does not take alarms here, they come with the readings");
-                }
-            }
-        }
-        tokio::time::sleep(backoff.next_wait()).await;
-    }
 }

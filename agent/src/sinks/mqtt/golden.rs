@@ -30,6 +30,7 @@ fn device() -> DeviceConfig {
         site: SiteId::try_new("farm").expect("a name"),
         tags: [("house".to_owned(), "é".to_owned())].into(),
         health_every: std::time::Duration::ZERO,
+        signing_key: None,
     }
 }
 

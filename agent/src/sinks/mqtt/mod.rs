@@ -1,6 +1,7 @@
 //! The MQTT sink: one batch a publish, in the format that is asked for, confirmed by the broker's PUBACK and nothing less.
 
 pub mod alarms;
+pub mod beside;
 mod by_series;
 mod columnar;
 mod encoding;

@@ -31,12 +31,12 @@ use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_types::base64;
 use bytes::Bytes;
 use md5::Md5;
-use model::SinkId;
+use model::{SinkId, Timestamp};
 use sha2::{Digest as _, Sha256};
 use tracing::info;
 
 use super::DeliverError;
-use super::lake::shelf::{Expect, Found, Put, ShelfError, Tag};
+use super::lake::shelf::{Expect, Found, Listed, Put, ShelfError, Tag};
 use crate::clock::Clock;
 use crate::config::sink::{Checksum, S3Config};
 use crate::telemetry::health::{Conditional, SinkHealth};
@@ -147,6 +147,22 @@ impl Bucket {
             Err(error) if status(&error) == Some(404) => Ok(None),
             Err(error) => Err(self.away(key, &error)),
         }
+    }
+
+    /// Everything whose key begins so; `asks` is called for each request.
+    pub async fn list(&self, beginning: &str, asks: impl Fn()) -> Result<Vec<Listed>, ShelfError> {
+        let mut listed = Vec::new();
+        let mut pages = self.client.list_objects_v2().bucket(&self.name).prefix(beginning).into_paginator().send();
+        while let Some(page) = pages.next().await {
+            asks();
+            let page = page.map_err(|error| self.away(beginning, &error))?;
+            for object in page.contents() {
+                let modified = object.last_modified().and_then(|time| time.to_millis().ok()).unwrap_or_default();
+                let key = object.key().unwrap_or_default().to_owned();
+                listed.push(Listed { key, modified: Timestamp::from_millis(modified) });
+            }
+        }
+        Ok(listed)
     }
 
     /// Puts an object under a key where what was expected lies.

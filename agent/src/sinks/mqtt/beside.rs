@@ -1,0 +1,77 @@
+//! Messages beside the readings: alarms, and what a lake announces. They go over a sink's link, count in its meter, and are
+//! tried until the broker has them or has refused them for good.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::error;
+
+use crate::backoff::Backoff;
+use crate::clock::Clock;
+use crate::link::{Link, Message, PublishError};
+use crate::sinks::REFUSALS_MAX;
+use crate::sinks::meter::Meter;
+
+/// Waits between two attempts at a message that the broker can not take now.
+const RETRY_WAITS: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
+
+/// A sink's way to its broker, for what is no reading.
+#[derive(Debug, Clone)]
+pub struct Beside {
+    /// The connection.
+    pub link: Link,
+    /// What the sink may spend. What goes beside is counted and never waits for it.
+    pub meter: Arc<Meter>,
+    /// The clocks.
+    pub clock: Clock,
+    /// What topics begin with.
+    pub topic: String,
+}
+
+/// Who goes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Ahead of all that waits.
+    Ahead,
+    /// In its turn.
+    Queued,
+}
+
+impl Beside {
+    /// Publishes to `<topic>/<name>`, however long it takes; false if the broker refuses it for good.
+    pub async fn publish(&self, name: &str, payload: Vec<u8>, content_type: &'static str, turn: Turn) -> bool {
+        let Self { link, meter, clock, topic } = self;
+        meter.spend(u64::try_from(payload.len()).unwrap_or(u64::MAX), Instant::now(), clock.now());
+        let topic = format!("{topic}/{name}");
+        let message =
+            Message { topic, payload: payload.into(), content_type: Some(content_type), ..Message::default() };
+        let mut backoff = Backoff::new(RETRY_WAITS.0, RETRY_WAITS.1);
+        let mut refusals = 0;
+        loop {
+            let sent = match turn {
+                Turn::Ahead => link.publish_ahead(&message).await,
+                Turn::Queued => link.publish(&message).await,
+            };
+            match sent {
+                Ok(()) => return true,
+                // The link knows when to try again.
+                Err(PublishError::Disconnected) => continue,
+                Err(PublishError::NotNow { .. }) => {}
+                // Perhaps it was a neighbour that the broker disliked.
+                Err(
+                    error @ (PublishError::Disliked { .. }
+                    | PublishError::Refused { .. }
+                    | PublishError::TooLarge { .. }),
+                ) => {
+                    refusals += 1;
+                    if refusals >= REFUSALS_MAX {
+                        error!(topic = message.topic, %error, "the broker does not take this topic");
+                        return false;
+                    }
+                }
+            }
+            tokio::time::sleep(backoff.next_wait()).await;
+        }
+    }
+}
