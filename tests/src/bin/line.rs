@@ -10,6 +10,7 @@ use e2e::measure::{cpu_seconds, float, print};
 use e2e::mosquitto::Mosquitto;
 use e2e::patience::{now, pause, wait_for};
 use e2e::pty::Port;
+use e2e::seaweed::Seaweed;
 use e2e::subscriber::Subscriber;
 use e2e::talker::Talker;
 use e2e::wire::{Pace, Weather, Wire};
@@ -18,16 +19,76 @@ const LIMIT: Duration = Duration::from_mins(5);
 const NEWEST_S_MAX: f64 = 5.0;
 const IDLE_BYTES_MAX: f64 = 10_000.0;
 const REFUSED_PERCENT_MAX: f64 = 0.1;
+const UPLOAD_PERCENT_MIN: f64 = 90.0;
 const REFUSED: Duration = Duration::from_mins(1);
 
 fn main() -> io::Result<()> {
     println!("{:<42} {:>12} {:>12} {:>7}", "", "measured", "limit", "ratio");
+    if std::env::args().nth(1).as_deref() == Some("upload") {
+        return upload();
+    }
     let satellite = Pace { delay: Duration::from_millis(300), bytes_per_second: 64_000 / 8 };
     let cellular = Pace { delay: Duration::from_millis(75), bytes_per_second: 384_000 / 8 };
     outage("600 ms, 64 kbit/s", satellite, 2_500, 70.0)?;
     outage("150 ms, 384 kbit/s", cellular, 15_000, 85.0)?;
+    upload()?;
     idle()?;
     refused()
+}
+
+/// A backlog of objects as a farm has them, 50,000 rows of some four bytes each, over 10 Mbit/s with a round trip of 40 ms.
+fn upload() -> io::Result<()> {
+    const ROWS: u64 = 1_500_000;
+    let pace = Pace { delay: Duration::from_millis(20), bytes_per_second: 10_000_000 / 8 };
+    let dir = tempfile::tempdir()?;
+    let store = Seaweed::shared();
+    store.make_bucket("backlog");
+    let wire = Wire::to(store.port(), Some(pace));
+    let port = Port::plugged(&dir.path().join("port"));
+    let endpoint = format!("http://127.0.0.1:{}", wire.port());
+    let config = agent::preamble(dir.path(), "1s")
+        + &agent::counter("counter", port.path())
+        + &agent::s3_sink_at("lake", &endpoint, "backlog", "")
+        + &agent::s3_key("lake", &store);
+    wire.turn(Weather::Cut);
+    let mut agent = Agent::started(dir.path(), &config);
+    agent.wait_open(&port, "counter");
+    // A value that moves as an instrument's does, in thousandths.
+    let mut value = 8_000_u64;
+    let mut next = |number: u64| {
+        value += (number.wrapping_mul(2_654_435_761) >> 16) % 41;
+        value = value.saturating_sub(20).clamp(1_000, 20_000);
+        format!("n,{}.{:03}\r\n", value / 1_000, value % 1_000)
+    };
+    let lag = |status: &serde_json::Value| item(status, "sinks", "lake")["lag_readings"].as_u64().unwrap_or_default();
+    for begin in (0..ROWS).step_by(10_000) {
+        port.send(&(begin..begin + 10_000).flat_map(|number| next(number).into_bytes()).collect::<Vec<u8>>(), LIMIT);
+    }
+    agent.wait_until("a backlog", LIMIT, |status| lag(status) >= ROWS);
+    wire.turn(Weather::Fair);
+    wait_for("the store to be reached", LIMIT, String::new, || (wire.bytes().0 > 0).then_some(()));
+    let (begin, mut last) = (now(), (now(), 0));
+    let mut look_at = begin;
+    loop {
+        pause(Duration::from_millis(10));
+        let up = wire.bytes().0;
+        if up > last.1 {
+            last = (now(), up);
+        }
+        // Asking costs what the agent could use.
+        if look_at.elapsed() > Duration::from_secs(1) {
+            look_at = now();
+            if agent.status().is_some_and(|status| lag(&status) < 50_000) {
+                break;
+            }
+        }
+    }
+    let took = last.0.duration_since(begin).as_secs_f64();
+    let used = float(last.1) / (took * float(pace.bytes_per_second)) * 100.0;
+    println!("{:<42} {:>9.2} B", "  a row of the backlog", float(last.1) / float(ROWS));
+    print("10 Mbit/s, 40 ms: line used by an upload", "%", used, UPLOAD_PERCENT_MIN, true);
+    agent.terminate();
+    Ok(())
 }
 
 /// An instrument talks on while the line is dead, which leaves a backlog of about a minute of the line.

@@ -99,6 +99,15 @@ impl Shelf {
         Self { place: Place::Bucket(bucket), requests: AtomicU64::new(0), bytes_put: AtomicU64::new(0) }
     }
 
+    /// How many objects may be on their way there at once: while one's reply comes back and the next is made ready, a third
+    /// keeps the line busy. A folder has no line.
+    pub fn window(&self) -> usize {
+        match &self.place {
+            Place::Folder(_) => 1,
+            Place::Bucket(_) => 3,
+        }
+    }
+
     /// Makes ready for objects: a folder is made below one that is there, a bucket is somebody's decision.
     pub fn make(&self) -> Result<(), ShelfError> {
         match &self.place {

@@ -13,6 +13,7 @@ mod deliver;
 mod flow;
 mod plan;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -137,6 +138,9 @@ pub struct Runner<S> {
     /// Confirmed, or under way.
     claimed: RangeSet,
     under_way: UnderWay,
+    /// Where those under way begin, and sealed ones that have arrived before one that lies before them.
+    going: BTreeSet<Seq>,
+    arrived: BTreeMap<Seq, Batch>,
     /// One a lane.
     waiting: [Option<Waiting>; 2],
     flow: Flow,
@@ -199,6 +203,8 @@ impl<S: Sink> Runner<S> {
             quarantined,
             claimed,
             under_way: FuturesUnordered::new(),
+            going: BTreeSet::new(),
+            arrived: BTreeMap::new(),
             waiting: [None; 2],
             flow: Flow::default(),
             live_from: Seq(0),
@@ -262,10 +268,11 @@ impl<S: Sink> Runner<S> {
             Action::Store => self.store()?,
             Action::Tend => {
                 self.tend(false).await;
-                return Ok(());
+                return self.settle();
             }
             Action::Look | Action::End => return Ok(()),
         }
+        self.settle()?;
         // Only what went to the disk says that it is back.
         self.note_disk(None);
         Ok(())
@@ -290,7 +297,7 @@ impl<S: Sink> Runner<S> {
     /// Chooses what to do next; changes nothing that a dropped future would lose.
     async fn choose(&mut self, stop: &CancellationToken) -> Result<Action, JournalError> {
         let is_reachable = self.sink.is_reachable();
-        let is_free = self.under_way.len() < self.sink.limits().window && self.has_room();
+        let is_free = self.under_way.len() + self.arrived.len() < self.sink.limits().window && self.has_room();
         let mut next = if is_free { self.look().await? } else { Next::Nothing };
         if let Next::Due(range) = next {
             next = match self.with.meter.may_send(Instant::now(), self.with.clock.now()) {
@@ -416,16 +423,22 @@ impl<S: Sink> Runner<S> {
         let now = Instant::now();
         self.with.meter.spend(self.sink.cost(&batch), now, self.with.clock.now());
         self.flow.sent(batch.bytes.len(), now);
+        self.going.insert(batch.range.first);
         self.under_way.push(Box::pin(deliver(sink, batch, health, clock, self.with.meter.clone())));
     }
 
     fn take(&mut self, outcome: Outcome) -> Result<(), JournalError> {
         let Outcome { batch, end } = outcome;
         self.flow.done(batch.bytes.len(), matches!(end, End::Arrived), Instant::now());
+        self.going.remove(&batch.range.first);
         match end {
             End::Arrived => {
                 self.has_arrived = true;
                 self.acquit(batch.range);
+                if self.sink.is_sealed() {
+                    self.arrived.insert(batch.range.first, batch);
+                    return Ok(());
+                }
                 self.confirm(batch.range, batch.range.len())
             }
             End::Away => {
@@ -439,6 +452,23 @@ impl<S: Sink> Runner<S> {
                 self.confirm(range, 0)
             }
         }
+    }
+
+    /// Sealed batches are confirmed in the order of the journal: one that has arrived waits for those before it.
+    fn settle(&mut self) -> Result<(), JournalError> {
+        while let Some(entry) = self.arrived.first_entry() {
+            if self.going.first().is_some_and(|going| going < entry.key()) {
+                break;
+            }
+            block_in_place(|| self.sink.settle(entry.get())).map_err(|source| JournalError::Io {
+                action: "settle a batch",
+                path: self.with.folder.clone(),
+                source,
+            })?;
+            let range = entry.remove().range;
+            self.confirm(range, range.len())?;
+        }
+        Ok(())
     }
 
     /// The hole is found again once there is a connection; what goes first is decided then.
