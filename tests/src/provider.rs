@@ -79,6 +79,11 @@ impl Provider {
         self.set_mood(&json!({ "denied": true }));
     }
 
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// How often it gave credentials.
     pub fn given(&self) -> usize {
         self.log("given ")

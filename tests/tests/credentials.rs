@@ -1,12 +1,14 @@
 //! Credentials that are given for a while, for a certificate: nothing that lasts is on the device, and neither their end, nor
 //! a provider that is away or says no, nor a store that has forgotten them costs a reading.
 
+use std::path::Path;
 use std::time::Duration;
 
 use e2e::agent::{self, Agent, exit, item};
 use e2e::lake::Lake;
 use e2e::provider::{ALIAS, Provider};
 use e2e::pty::Port;
+use e2e::road::Stop;
 use e2e::row;
 use e2e::seaweed::{SECRET, Seaweed};
 use e2e::talker::Talker;
@@ -39,6 +41,11 @@ struct Farm {
 
 impl Farm {
     fn new(life: Duration, is_denied: bool) -> Self {
+        Self::with(life, is_denied, |_, _| String::new())
+    }
+
+    /// With more lines for the sink, which may know the folder and the provider's port.
+    fn with(life: Duration, is_denied: bool, lines: impl FnOnce(&Path, u16) -> String) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let mut store = Seaweed::with_role(&dir.path().join("store"), "pond", SIGNING);
         store.start();
@@ -47,10 +54,11 @@ impl Farm {
         if is_denied {
             provider.deny();
         }
+        let lines = format!("manifest_every = \"2s\"\n{}", lines(dir.path(), provider.port()));
         let port = Port::plugged(&dir.path().join("port"));
         let config = agent::preamble(dir.path(), "200ms")
             + &agent::counter("counter", port.path())
-            + &agent::s3_sink_at("lake", &store.endpoint(), "pond", "manifest_every = \"2s\"")
+            + &agent::s3_sink_at("lake", &store.endpoint(), "pond", &lines)
             + &provider.credentials("lake", ALIAS);
         assert!(!config.contains(SECRET) && !config.contains("secret"), "nothing that lasts: {config}");
         let agent = Agent::started(dir.path(), &config);
@@ -147,5 +155,25 @@ fn credentials_that_the_store_does_not_know_any_more_are_replaced() {
     let before = delivered(&farm.agent.status().expect("it answers"));
     farm.agent.wait_until("an upload with others", LIMIT, |status| delivered(status) > before);
     assert!(farm.provider.given() >= 2, "the old ones still worked");
+    farm.end();
+}
+
+#[test]
+fn a_proxy_is_the_way_to_the_provider_and_to_the_store() {
+    let mut stop = None;
+    let farm = Farm::with(HOUR, false, |dir, provider| {
+        let proxy = stop.insert(Stop::tinyproxy(&dir.join("proxy"), provider, Some(("pond", "sesame"))));
+        let password = dir.join("proxy.password");
+        std::fs::write(&password, "sesame\n").expect("write into the story's folder");
+        format!(
+            "proxy = \"http://127.0.0.1:{}\"\nproxy_username = \"pond\"\nproxy_password_file = \"{}\"",
+            proxy.port(),
+            password.display()
+        )
+    });
+    farm.agent.wait_until("objects", LIMIT, |status| delivered(status) > 100);
+    let log = stop.as_ref().expect("started above").log();
+    let tunnel = format!("CONNECT localhost:{} ", farm.provider.port());
+    assert!(log.contains(&tunnel) && log.contains("PUT http://127.0.0.1:"), "{log}");
     farm.end();
 }

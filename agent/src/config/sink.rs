@@ -9,7 +9,7 @@ use model::SinkId;
 
 use super::credentials::{self, Credentials};
 use super::device::DeviceConfig;
-use super::proxy::{self, ProxyConfig};
+use super::proxy::{self, ProxyConfig, ProxyKind};
 use super::section::{Fit, Misfit, Section, nearest};
 use super::tls::{self, TlsConfig};
 use super::value::{choice, duration, expanded, file, flag, integer, parsed, size, text};
@@ -181,6 +181,8 @@ pub struct S3Config {
     pub checksum: Checksum,
     /// Where the credentials are.
     pub credentials: Credentials,
+    /// What stands in between.
+    pub proxy: Option<ProxyConfig>,
     /// The tree it writes.
     pub lake: LakeConfig,
 }
@@ -465,8 +467,24 @@ fn read_s3(section: &Section<'_>, device: &DeviceConfig) -> Option<S3Config> {
         Some(section) => credentials::read(&section, device),
         None => Some(Credentials::Env),
     };
+    let proxy = proxy::read(section, device);
+    if proxy.as_ref().is_some_and(|proxy| proxy.kind == ProxyKind::Socks5) {
+        section.refuse(
+            "proxy",
+            Misfit::new("an s3 sink goes through an HTTP proxy alone").help("proxy = \"http://host:3128\""),
+        );
+    }
     let lake = read_lake(section, device, Format::Parquet);
-    Some(S3Config { bucket: bucket?, region, endpoint, is_path_style, checksum, credentials: credentials?, lake })
+    Some(S3Config {
+        bucket: bucket?,
+        region,
+        endpoint,
+        is_path_style,
+        checksum,
+        credentials: credentials?,
+        proxy,
+        lake,
+    })
 }
 
 fn read_file(section: &Section<'_>, device: &DeviceConfig) -> Option<FileConfig> {

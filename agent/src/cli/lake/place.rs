@@ -99,6 +99,7 @@ fn from_environment(bucket: &str) -> S3Config {
         is_path_style: endpoint.is_some(),
         endpoint,
         checksum: Checksum::Auto,
+        proxy: None,
         credentials: file.map_or(Credentials::Env, |file| Credentials::File { path: PathBuf::from(file), profile }),
         lake: LakeConfig {
             prefix: Prefix::default(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -38,12 +39,15 @@ pub enum End {
 }
 
 /// Delivers a batch, however long it takes.
+///
+/// Several may wait for the same far side: when one gets through (`through`), the others try at once, for those behind
+/// them wait for them.
 pub async fn deliver<S: Sink>(
     sink: Arc<S>,
     batch: Batch,
     health: Arc<SinkHealth>,
-    clock: Clock,
-    meter: Arc<Meter>,
+    (clock, meter): (Clock, Arc<Meter>),
+    through: Arc<Notify>,
 ) -> Outcome {
     let mut backoff = Backoff::new(RETRY_WAITS.0, RETRY_WAITS.1);
     let mut refusals = 0;
@@ -51,6 +55,7 @@ pub async fn deliver<S: Sink>(
         let error = match sink.deliver(&batch).await {
             Ok(()) => {
                 succeeded(&health, &clock, backoff.tries());
+                through.notify_waiters();
                 return Outcome { batch, end: End::Arrived };
             }
             Err(error) => error,
@@ -61,6 +66,8 @@ pub async fn deliver<S: Sink>(
             DeliverError::Retry { after, .. } => after.unwrap_or_default(),
             DeliverError::Reject { .. } => Duration::ZERO,
         };
+        // Who was refused, or was told when to come, is not helped by it.
+        let is_woken = matches!(error, DeliverError::Retry { after: None, .. });
         if backoff.tries() == 0 {
             warn!(sink = %health.id, range = %batch.range, %error, "delivery failed, will try again");
         }
@@ -72,7 +79,11 @@ pub async fn deliver<S: Sink>(
                 return Outcome { batch, end: End::Refused(reason) };
             }
         }
-        tokio::time::sleep(backoff.next_wait().max(not_before)).await;
+        let wait = backoff.next_wait();
+        tokio::select! {
+            () = tokio::time::sleep(wait.max(not_before)) => {}
+            () = through.notified(), if is_woken => {}
+        }
         allowed(&meter, &health, &clock).await;
         meter.spend(sink.cost(&batch), Instant::now(), clock.now());
     }

@@ -23,7 +23,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use journal::{Cursor, CursorFile, JournalError, Loaded, NamedBatch, Reader, SealedStore};
 use model::{Epoch, Gap, GapReason, RangeSet, Record, Seq, SeqRange, SinkId};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::block_in_place;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -138,6 +138,8 @@ pub struct Runner<S> {
     /// Confirmed, or under way.
     claimed: RangeSet,
     under_way: UnderWay,
+    /// Tells those under way that one has got through.
+    through: Arc<Notify>,
     /// Where those under way begin, and sealed ones that have arrived before one that lies before them.
     going: BTreeSet<Seq>,
     arrived: BTreeMap<Seq, Batch>,
@@ -203,6 +205,7 @@ impl<S: Sink> Runner<S> {
             quarantined,
             claimed,
             under_way: FuturesUnordered::new(),
+            through: Arc::default(),
             going: BTreeSet::new(),
             arrived: BTreeMap::new(),
             waiting: [None; 2],
@@ -424,7 +427,13 @@ impl<S: Sink> Runner<S> {
         self.with.meter.spend(self.sink.cost(&batch), now, self.with.clock.now());
         self.flow.sent(batch.bytes.len(), now);
         self.going.insert(batch.range.first);
-        self.under_way.push(Box::pin(deliver(sink, batch, health, clock, self.with.meter.clone())));
+        self.under_way.push(Box::pin(deliver(
+            sink,
+            batch,
+            health,
+            (clock, self.with.meter.clone()),
+            self.through.clone(),
+        )));
     }
 
     fn take(&mut self, outcome: Outcome) -> Result<(), JournalError> {

@@ -20,24 +20,26 @@ use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
     BehaviorVersion, IdentityCache, ProvideCredentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
-    SharedCredentialsProvider,
+    SharedCredentialsProvider, SharedHttpClient,
 };
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::put_object::PutObjectError;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::ChecksumAlgorithm;
-use aws_smithy_http_client::Builder as HttpBuilder;
+use aws_smithy_http_client::proxy::ProxyConfig as SdkProxy;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_http_client::{Builder as HttpBuilder, Connector};
 use aws_smithy_types::base64;
 use bytes::Bytes;
 use md5::Md5;
 use model::{SinkId, Timestamp};
 use sha2::{Digest as _, Sha256};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::DeliverError;
 use super::lake::shelf::{Expect, Found, Listed, Put, ShelfError, Tag};
 use crate::clock::Clock;
+use crate::config::proxy::ProxyConfig;
 use crate::config::sink::{Checksum, S3Config};
 use crate::telemetry::health::{Conditional, SinkHealth};
 use answer::{code, is_stranger, is_unknown_header, status, verdict, words};
@@ -81,7 +83,7 @@ impl Bucket {
     }
 
     fn with(config: &S3Config, retry: RetryConfig, clock: &Clock, health: &Arc<SinkHealth>) -> Self {
-        let http = HttpBuilder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+        let http = http_client(config.proxy.as_ref());
         let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_timeout(PUT_TIMEOUT).build();
         let checksum = match (config.checksum, &config.endpoint) {
             (Checksum::Auto, None) => Checksum::Crc64Nvme,
@@ -98,7 +100,8 @@ impl Bucket {
             None => ResponseChecksumValidation::WhenSupported,
             Some(_) => ResponseChecksumValidation::WhenRequired,
         };
-        let credentials = Arc::new(CredentialsProvider::new(config.credentials.clone(), None, clock, health));
+        let credentials =
+            Arc::new(CredentialsProvider::new(config.credentials.clone(), config.proxy.clone(), clock, health));
         let mut builder = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(config.region.clone()))
@@ -326,6 +329,34 @@ impl Bucket {
                 Err(error)
             }
         }
+    }
+}
+
+/// The SDK's client, through a proxy if there is one: CONNECT to a store that speaks TLS.
+fn http_client(proxy: Option<&ProxyConfig>) -> SharedHttpClient {
+    let tls = Provider::Rustls(CryptoMode::Ring);
+    let Some(proxy) = proxy.cloned() else { return HttpBuilder::new().tls_provider(tls).build_https() };
+    HttpBuilder::new().build_with_connector_fn(move |settings, components| {
+        let mut builder = Connector::builder().proxy_config(through(&proxy));
+        builder.set_connector_settings(settings.cloned());
+        builder.set_sleep_impl(components.and_then(|components| components.sleep_impl()));
+        builder.tls_provider(tls.clone()).build()
+    })
+}
+
+fn through(proxy: &ProxyConfig) -> SdkProxy {
+    let host = if proxy.host.contains(':') { format!("[{}]", proxy.host) } else { proxy.host.clone() };
+    let way = SdkProxy::all(format!("http://{host}:{}", proxy.port)).expect("host and port are checked");
+    match &proxy.login {
+        None => way,
+        Some((username, file)) => match std::fs::read_to_string(file) {
+            Ok(password) => way.with_basic_auth(username, password.trim_end_matches(['\r', '\n'])),
+            Err(error) => {
+                // The proxy will say that it wants a login.
+                warn!(file = %file.display(), %error, "can not read proxy_password_file");
+                way
+            }
+        },
     }
 }
 
