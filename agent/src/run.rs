@@ -1,13 +1,13 @@
 //! The composition root: makes every part from the checked configuration, starts them, and ends them in order.
 //! The only file that knows every room; it holds no domain logic.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use journal::{JournalError, PROBE_LIMIT_DEFAULT, Probe, Reader};
 use model::{Epoch, Event, EventKind, Record, SinkId};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -22,6 +22,7 @@ use crate::sinks::lake::{LakeSink, Place, announce};
 use crate::sinks::meter::{Allowance, Meter};
 use crate::sinks::mqtt::beside::Beside;
 use crate::sinks::mqtt::{MqttSink, alarms, presence};
+use crate::sinks::runner::replay::{self, Replay, Replays};
 use crate::sinks::runner::{self, Surroundings};
 use crate::sinks::s3::Bucket;
 use crate::supervise::Tasks;
@@ -81,7 +82,7 @@ impl Agent {
         // Sinks first: their cursors say what retention may take, and the writer asks for that at once.
         let mut links = Tasks::new();
         let mut sinks = Tasks::new();
-        parts.start_sinks(flushes_at_end, &mut sinks, &mut links);
+        let replays = parts.start_sinks(flushes_at_end, &mut sinks, &mut links);
         let writer = start_writer(writer)?;
         parts.say_boot();
         let mut buses = Tasks::new();
@@ -97,8 +98,16 @@ impl Agent {
             buses.spawn(format!("bus:{}", bus.id), task.run(buses.stop_token()));
         }
         let control_stop = CancellationToken::new();
-        let answers =
-            Answers { config: config.clone(), health: health.clone(), reader: reader.clone(), head, clock, started_ms };
+        let (config, health_of) = (config.clone(), health.clone());
+        let answers = Answers {
+            config,
+            health: health_of,
+            reader: reader.clone(),
+            head,
+            clock,
+            started_ms,
+            replays: Arc::new(replays),
+        };
         let control = server::start(answers, control_stop.clone())
             .map_err(|source| RunError::Disk { what: "control thread".to_owned(), source })?;
         Ok(Self { health, reader, buses, sinks, links, control_stop, control: Some(control), inbox, writer })
@@ -190,13 +199,14 @@ impl Parts<'_> {
             .with("version", env!("CARGO_PKG_VERSION"))
             .with("boot_id", self.clock.boot().to_string())
             .with("config_hash", hash.as_str());
-        if self.inbox.offer(vec![Record::Event(event)]).is_err() {
+        if self.inbox.offer(vec![Record::Event(Box::new(event))]).is_err() {
             warn!("no room for the boot event");
         }
     }
 
     /// Starts the sinks; where the disk does not let one, its task waits for that. Links first: a lake announces over one.
-    fn start_sinks(&self, flushes_at_end: bool, sinks: &mut Tasks, links: &mut Tasks) {
+    /// Gives the ways to ask them for a replay.
+    fn start_sinks(&self, flushes_at_end: bool, sinks: &mut Tasks, links: &mut Tasks) -> BTreeMap<SinkId, Replays> {
         let with = |(sink, health)| (sink, self.surroundings(sink, health, flushes_at_end));
         let all: Vec<(&SinkConfig, Surroundings)> =
             self.config.sinks.iter().zip(&self.health.sinks).map(with).collect();
@@ -206,9 +216,13 @@ impl Parts<'_> {
                 besides.insert(sink.id.clone(), self.connect(mqtt, with, links));
             }
         }
+        let mut ways = BTreeMap::new();
         for (sink, with) in all {
-            self.start_sink(sink, with, &besides, sinks);
+            let (way, replays) = replay::channel();
+            ways.insert(sink.id.clone(), way);
+            self.start_sink(sink, (with, replays), &besides, sinks);
         }
+        ways
     }
 
     /// Starts the link of an mqtt sink.
@@ -223,7 +237,7 @@ impl Parts<'_> {
     fn start_sink(
         &self,
         sink: &SinkConfig,
-        mut with: Surroundings,
+        (mut with, replays): (Surroundings, mpsc::Receiver<Replay>),
         besides: &HashMap<SinkId, Beside>,
         sinks: &mut Tasks,
     ) {
@@ -243,7 +257,7 @@ impl Parts<'_> {
                     let place = Place { journal: &config.journal.path, device: &config.device, epoch, clock: &clock };
                     LakeSink::open(Shelf::folder(file.path.clone()), &of, &file.lake, place, news.clone())
                 };
-                sinks.spawn(name, runner::run(make, with, stop));
+                sinks.spawn(name, runner::run(make, with, replays, stop));
             }
             SinkKind::S3(s3) => {
                 let (s3, health) = (s3.clone(), with.health.clone());
@@ -251,7 +265,7 @@ impl Parts<'_> {
                     let place = Place { journal: &config.journal.path, device: &config.device, epoch, clock: &clock };
                     LakeSink::open(Shelf::bucket(Bucket::new(&s3, &clock, &health)), &of, &s3.lake, place, news.clone())
                 };
-                sinks.spawn(name, runner::run(make, with, stop));
+                sinks.spawn(name, runner::run(make, with, replays, stop));
             }
             SinkKind::Mqtt(mqtt) => {
                 // What is on its way to a broker that answers may go at the end; objects would only get small.
@@ -266,7 +280,7 @@ impl Parts<'_> {
                     let (device, series) = (config.device.clone(), config.series());
                     MqttSink::new(link.clone(), &mqtt, of.batch, device, epoch.clone(), &series)
                 };
-                sinks.spawn(name, runner::run(make, with, stop));
+                sinks.spawn(name, runner::run(make, with, replays, stop));
             }
         }
     }

@@ -15,6 +15,7 @@ use tidegate::clock::Clock;
 use tidegate::config::JournalConfig;
 use tidegate::record::{self, Inbox, Opened};
 use tidegate::sinks::meter::{Allowance, Meter};
+use tidegate::sinks::runner::replay;
 use tidegate::sinks::runner::{Runner, Surroundings};
 use tidegate::sinks::{Batch, BatchLimits, DeliverError, Sink};
 use tidegate::supervise::Tasks;
@@ -150,7 +151,8 @@ impl House {
             flushes_at_end: true,
         };
         let runner = Runner::open(sink, with).expect("a runner");
-        self.tasks.spawn(name.to_owned(), runner.run(self.tasks.stop_token()));
+        let (_, replays) = replay::channel();
+        self.tasks.spawn(name.to_owned(), runner.run(replays, self.tasks.stop_token()));
         health
     }
 

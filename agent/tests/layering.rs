@@ -13,7 +13,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("cli", &["acquire", "clock", "config", "control", "run", "simulate", "sinks", "telemetry"]),
     ("clock", &[]),
     ("config", &[]),
-    ("control", &["clock", "config", "telemetry"]),
+    ("control", &["clock", "config", "sinks", "telemetry"]),
     ("link", &["backoff", "clock", "config", "telemetry"]),
     ("record", &["clock", "config", "telemetry"]),
     ("run", &["acquire", "clock", "config", "control", "link", "record", "sinks", "supervise", "telemetry"]),

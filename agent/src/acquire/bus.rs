@@ -238,8 +238,8 @@ impl Bus {
         let events = self.stations.iter().filter(|station| of(station)).map(|station| {
             let event = Event::new(stamp, kind).of(&station.config().id);
             Record::Event(match error {
-                Some(error) => event.with("error", error),
-                None => event,
+                Some(error) => Box::new(event.with("error", error)),
+                None => Box::new(event),
             })
         });
         let events = events.collect();

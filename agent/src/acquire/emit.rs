@@ -39,7 +39,7 @@ impl Emitter {
                 times: Some((overrun.from, overrun.to)),
                 reason: GapReason::Overrun,
             };
-            records.insert(0, Record::Event(gap.into_event(self.clock.stamp())));
+            records.insert(0, Record::Event(Box::new(gap.into_event(self.clock.stamp()))));
         }
         match self.inbox.offer(records) {
             Ok(()) => {

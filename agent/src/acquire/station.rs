@@ -170,7 +170,7 @@ impl Station {
         }
         if let Some(event) = event {
             warn!(instrument = %self.config.id, facts = ?event.facts, "{}", event.kind.as_str());
-            records.push(Record::Event(event));
+            records.push(Record::Event(Box::new(event)));
         }
     }
 
@@ -188,7 +188,7 @@ impl Station {
             return;
         }
         warn!(instrument = %self.config.id, why = %refused.why, frame = %printable(&refused.frame), "frame refused");
-        records.push(Record::Event(self.rejected_event(refused)));
+        records.push(Record::Event(Box::new(self.rejected_event(refused))));
         self.next_rejected_event_ms = at.mono_ms + REJECTED_EVENT_EVERY_MS;
         self.refused_since_event = 0;
     }

@@ -279,7 +279,7 @@ fn part(records: Vec<Record>) -> (Vec<Reading>, Vec<Event>) {
     for record in records {
         match record {
             Record::Reading(reading) => readings.push(reading),
-            Record::Event(event) if event.kind != EventKind::FrameRejected => alarms.push(event),
+            Record::Event(event) if event.kind != EventKind::FrameRejected => alarms.push(*event),
             Record::Event(_) => {}
         }
     }

@@ -9,6 +9,7 @@ mod journal;
 mod lake;
 mod probe;
 mod profiles;
+mod replay;
 mod run;
 mod screen;
 mod simulate;
@@ -59,7 +60,9 @@ enum Command {
     Tail(tail::Args),
     /// What is on disk: stat, export, verify, repair
     Journal(journal::Args),
-    /// What is in a lake, found without listing it: ls, get, verify, import
+    /// Send again what the journal still holds
+    Replay(replay::Args),
+    /// What is in a lake, found without listing it: ls, get, verify, import, rebuild
     Lake(lake::Args),
     /// One instrument by itself, step by step: captured bytes, or one exchange on its port
     Probe(probe::Args),
@@ -131,6 +134,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
             }
             journal::main(args, &load(&cli.config)?, cli.json)
         }
+        Command::Replay(args) => replay::main(args, &load(&cli.config)?, cli.json),
         Command::Lake(args) => lake::main(args, &cli.config, cli.json),
         Command::Probe(args) => probe::main(args, &cli.config, cli.json, cli.verbose),
         Command::Profiles(args) => profiles::main(args, cli.json),

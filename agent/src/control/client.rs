@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 
@@ -36,13 +36,24 @@ pub enum ClientError {
 
 /// Asks the agent on `socket` for `path` (with query).
 pub async fn get(socket: &Path, path: &str) -> Result<Response<Incoming>, ClientError> {
+    ask(socket, Method::GET, path).await
+}
+
+/// Tells the agent on `socket` to do what `path` (with query) says.
+pub async fn post(socket: &Path, path: &str) -> Result<Response<Incoming>, ClientError> {
+    ask(socket, Method::POST, path).await
+}
+
+async fn ask(socket: &Path, method: Method, path: &str) -> Result<Response<Incoming>, ClientError> {
     let stream = UnixStream::connect(socket)
         .await
         .map_err(|source| ClientError::NotReached { socket: socket.to_path_buf(), source })?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     #[expect(clippy::disallowed_methods, reason = "the CLI has no supervisor; this ends with the connection")]
     tokio::spawn(connection);
-    let request = Request::get(path)
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
         .header("host", "tidegate")
         .body(Empty::<Bytes>::new())
         .expect("paths are made by the CLI from checked parts");

@@ -1,6 +1,7 @@
 //! The socket's server: `GET /v1/status`, `GET /v1/tail?instrument=&since=&n=&follow=`, `GET /v1/journal/stat`,
-//! `GET /v1/journal/export?from=&to=&instrument=`, `GET /v1/journal/verify`.
+//! `GET /v1/journal/export?from=&to=&instrument=`, `GET /v1/journal/verify`, `POST /v1/replay?sink=&from=&to=`.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream as Probe;
@@ -13,20 +14,22 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Query as Params, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures_util::stream;
-use model::Seq;
+use model::{Seq, SinkId};
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::journal::{self, Export, Verify};
+use super::replay::{self, ReplayError, Wanted};
 use super::status::Status;
 use super::tail::{self, Query};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::sinks::runner::replay::Replays;
 use crate::telemetry::health::Health;
 
 /// Readable and writable for owner and group, nobody else.
@@ -49,6 +52,8 @@ pub struct Answers {
     pub clock: Clock,
     /// When the agent started, by the boot's clock.
     pub started_ms: u64,
+    /// The ways to ask sinks for a replay.
+    pub replays: Arc<BTreeMap<SinkId, Replays>>,
 }
 
 /// Serves on a thread of its own until told to stop. A socket that can not be made is said and done without: the
@@ -72,6 +77,7 @@ fn serve(path: &Path, answers: Answers, stop: &CancellationToken) -> io::Result<
             .route("/v1/journal/stat", get(stat))
             .route("/v1/journal/export", get(export))
             .route("/v1/journal/verify", get(verify))
+            .route("/v1/replay", post(again))
             .with_state(answers);
         tokio::select! {
             served = axum::serve(listener, router) => served,
@@ -155,6 +161,14 @@ async fn verify(State(answers): State<Answers>) -> Response {
         Ok::<_, JournalError>(piece.map(|piece| (Bytes::from(piece), (reader, verify))))
     });
     ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(pieces)).into_response()
+}
+
+async fn again(State(answers): State<Answers>, Params(wanted): Params<Wanted>) -> Response {
+    match replay::replay(&wanted, &answers.reader, &answers.replays).await {
+        Ok(replayed) => Json(replayed).into_response(),
+        Err(error @ ReplayError::NoSink(_)) => (StatusCode::NOT_FOUND, error.to_string()).into_response(),
+        Err(error) => (StatusCode::CONFLICT, error.to_string()).into_response(),
+    }
 }
 
 fn refuse(error: &JournalError) -> Response {

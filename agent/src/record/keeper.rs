@@ -128,7 +128,7 @@ impl Keeper {
             let unacked = std::mem::take(&mut self.unacked).into_iter().map(|(record, _)| record);
             journal.append(boot, unacked.collect());
             gaps.extend(journal.owed_gaps());
-            let told = gaps.drain(..).map(|gap| Record::Event(gap.into_event(stamp)));
+            let told = gaps.drain(..).map(|gap| Record::Event(Box::new(gap.into_event(stamp))));
             journal.append(boot, told.collect());
             journal.append(boot, ring.take(stamp));
         }

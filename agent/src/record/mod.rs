@@ -105,7 +105,7 @@ pub async fn watch_clock(clock: Clock, inbox: Inbox, stop: CancellationToken) {
         }
         let Some(event) = clock.look() else { continue };
         info!(facts = ?event.facts, trust = clock.trust().as_str(), "the clock was set");
-        if inbox.offer(vec![Record::Event(event)]).is_err() {
+        if inbox.offer(vec![Record::Event(Box::new(event))]).is_err() {
             warn!("no room for the event that the clock was set");
         }
     }

@@ -60,7 +60,7 @@ impl Ring {
         let gap = self.fallen.take().map(|fallen| {
             let times = Some((fallen.from, fallen.to));
             let gap = Gap { range: None, count: fallen.count, times, reason: GapReason::Overrun };
-            Record::Event(gap.into_event(stamp))
+            Record::Event(Box::new(gap.into_event(stamp)))
         });
         self.bytes = 0;
         gap.into_iter().chain(self.records.drain(..)).collect()
@@ -117,7 +117,7 @@ mod tests {
     }
 
     fn event(ms: i64) -> Record {
-        Record::Event(Event::new(stamp(ms), EventKind::Alarm))
+        Record::Event(Box::new(Event::new(stamp(ms), EventKind::Alarm)))
     }
 
     #[test]
@@ -138,9 +138,10 @@ mod tests {
     fn long_texts_fill_it_sooner_and_a_gap_that_falls_out_is_still_told() {
         let mut ring = Ring::default();
         let gap = Gap { range: None, count: 7, times: None, reason: GapReason::Overrun };
-        ring.push([Record::Event(gap.into_event(stamp(0)))]);
+        ring.push([Record::Event(Box::new(gap.into_event(stamp(0))))]);
         let raw = "x".repeat(4_000);
-        let long = |ms| Record::Event(Event::new(stamp(ms), EventKind::FrameRejected).with("raw", raw.as_str()));
+        let long =
+            |ms| Record::Event(Box::new(Event::new(stamp(ms), EventKind::FrameRejected).with("raw", raw.as_str())));
         let fallen = ring.push((0..10_000).map(long));
         assert!(fallen > 1_000 && ring.len() * 4_000 <= RING_BYTES_MAX);
         let Record::Event(gap) = ring.take(stamp(0)).remove(0) else { panic!("a gap") };

@@ -15,7 +15,7 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use model::{Numbered, SeqRange};
+use model::{Numbered, SeqRange, Timestamp};
 
 /// A far side that refuses for good is believed after so many times: a broker that is being reconfigured says no, too.
 pub const REFUSALS_MAX: u32 = 3;
@@ -133,6 +133,17 @@ pub trait Sink: Send + Sync + 'static {
     /// Whether, after an outage, the newest records go before the backlog.
     fn is_live_first(&self) -> bool {
         false
+    }
+
+    /// Of positions that were confirmed, what the far side lacks: these are sent again when a replay is asked for. A
+    /// far side that tells repeats by their positions gets all of them. `since` is the time of the first.
+    fn lacks(
+        &self,
+        range: SeqRange,
+        since: Timestamp,
+    ) -> impl Future<Output = Result<Vec<SeqRange>, DeliverError>> + Send {
+        let _ = since;
+        std::future::ready(Ok(vec![range]))
     }
 
     /// What it does now and then, and once more at the end: the lake rewrites its manifest.

@@ -2,6 +2,7 @@
 
 mod announced;
 mod rebuild;
+mod replay;
 mod signed;
 mod writers;
 

@@ -417,7 +417,7 @@ mod tests {
     /// The value that holds one event, under `number`.
     fn value(number: u64, n: u64) -> Vec<u8> {
         let stamp = Stamp { time: Timestamp::from_millis(0), mono_ms: 0, clock: Clock::Synced };
-        let record = Record::Event(Event::new(stamp, EventKind::Alarm).with("n", n));
+        let record = Record::Event(Box::new(Event::new(stamp, EventKind::Alarm).with("n", n)));
         let mut out = Vec::new();
         let number_of = |_: &Arc<Series>| Ok::<_, ()>(None);
         let store = |_, value: &[u8]| {

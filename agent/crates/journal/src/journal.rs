@@ -252,7 +252,7 @@ impl Journal {
         tracing::error!(%seq, "record is too large, a gap stands in its place");
         let range = Some(SeqRange::new(seq, seq.plus(1)));
         let times = Some((stamp.time, stamp.time));
-        Record::Event(Gap { range, count: 1, times, reason: GapReason::Overrun }.into_event(stamp))
+        Record::Event(Box::new(Gap { range, count: 1, times, reason: GapReason::Overrun }.into_event(stamp)))
     }
 
     fn is_active_done(&self, now: Moment) -> bool {

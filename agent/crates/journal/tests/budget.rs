@@ -60,7 +60,7 @@ impl Watcher {
 /// Tells the gaps that the journal owes, as the agent does, and gives them back.
 fn tell(journal: &mut Journal, ms: u64, drained: Seq) -> Vec<Gap> {
     let gaps = journal.retain(drained, moment(ms)).expect("holds in the story");
-    journal.append(BOOT, gaps.iter().cloned().map(|gap| Record::Event(gap.into_event(stamp(ms)))).collect());
+    journal.append(BOOT, gaps.iter().cloned().map(|gap| Record::Event(Box::new(gap.into_event(stamp(ms))))).collect());
     gaps
 }
 
@@ -107,7 +107,7 @@ fn tiny(n: u64) -> Vec<Record> {
     let mut records = heavy_lines(&four_series("do-4"), n, n + 1);
     if n.is_multiple_of(4) {
         let raw = (0..200).map(|i| format!("{:016x}", noise(n << 16 | i))).collect::<Vec<_>>().concat();
-        records.push(Record::Event(Event::new(stamp(n), EventKind::FrameRejected).with("raw", raw)));
+        records.push(Record::Event(Box::new(Event::new(stamp(n), EventKind::FrameRejected).with("raw", raw))));
     }
     records
 }
@@ -328,9 +328,9 @@ fn a_minute_becomes_its_minimum_mean_maximum_last_and_count() {
     let mean = values.iter().sum::<f64>() / 60.0;
     let expected = [("min", least), ("mean", mean), ("max", most), ("last", values[59]), ("count", 60.0)];
     assert_eq!(found, expected.map(|(name, value)| (name.to_owned(), value)));
-    let Record::Event(gap) = Record::Event(
+    let Record::Event(gap) = Record::Event(Box::new(
         journal.retain(Seq::FIRST, moment(n * 1000)).expect("holds in the story").remove(0).into_event(stamp(0)),
-    ) else {
+    )) else {
         unreachable!()
     };
     assert_eq!(gap.facts["reason"], Fact::from("thinned"));

@@ -250,7 +250,7 @@ fn give(reader: &Reader, original: &Original, end: Seq) -> Given {
 
 fn tell(gaps: &[Gap], told: &mut RangeSet) -> Vec<Record> {
     gaps.iter().filter_map(|gap| gap.range).for_each(|range| told.insert(range));
-    gaps.iter().map(|gap| Record::Event(gap.clone().into_event(stamp(1)))).collect()
+    gaps.iter().map(|gap| Record::Event(Box::new(gap.clone().into_event(stamp(1))))).collect()
 }
 
 /// Opens. The other thread's children hold copies of all descriptors, locks included, until they become the program.

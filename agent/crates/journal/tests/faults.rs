@@ -192,7 +192,7 @@ impl Story {
         let read = reader.read(everything, usize::MAX);
         let told = journal.retain(Seq::FIRST, now);
         self.attempt(read);
-        let events = |gap: model::Gap| Record::Event(gap.into_event(stamp(0)));
+        let events = |gap: model::Gap| Record::Event(Box::new(gap.into_event(stamp(0))));
         if let Some(gaps) = self.attempt(told).filter(|gaps| !gaps.is_empty()) {
             self.commit(vec![(BOOT, gaps.into_iter().map(events).collect())]);
         }
@@ -270,8 +270,10 @@ fn assert_told(journal: &mut Journal, read: &BTreeMap<Seq, &Record>, within: &Se
     let is_told = read.values().any(|record| match record {
         Record::Event(event) => {
             *event
-                == model::Gap { range: Some(lost), count: 2, times: None, reason: model::GapReason::Corrupt }
-                    .into_event(event.stamp)
+                == Box::new(
+                    model::Gap { range: Some(lost), count: 2, times: None, reason: model::GapReason::Corrupt }
+                        .into_event(event.stamp),
+                )
         }
         Record::Reading(_) => false,
     });

@@ -117,7 +117,7 @@ fn a_record_that_is_too_large_becomes_a_gap_in_its_place() {
     let dir = tempfile::tempdir().unwrap();
     let (mut journal, reader) = open(settings(dir.path()));
     let Record::Event(small) = event(1) else { unreachable!() };
-    put(&mut journal, 0, vec![event(0), Record::Event(small.with("raw", "x".repeat(10_000))), event(2)]);
+    put(&mut journal, 0, vec![event(0), Record::Event(Box::new(small.with("raw", "x".repeat(10_000)))), event(2)]);
     let read = read_all(&reader, everything(&reader));
     let Record::Event(gap) = &read[1].record else { panic!("an event") };
     assert_eq!(gap.facts["reason"], "overrun".into());
@@ -219,7 +219,7 @@ fn over_budget_the_oldest_go_for_a_gap_and_nothing_is_unaccounted_for() {
             assert_eq!(gap.count, lost.len());
             assert!(gone.missing(lost) == [lost], "no loss is told twice");
             gone.insert(lost);
-            journal.append(BOOT, vec![Record::Event(gap.into_event(stamp(n)))]);
+            journal.append(BOOT, vec![Record::Event(Box::new(gap.into_event(stamp(n))))]);
         }
     }
     journal.commit(moment(300)).unwrap();
@@ -246,12 +246,12 @@ fn a_loss_is_told_even_if_the_process_dies_before_its_event_is_durable() {
         n += 1;
     };
     // The process dies here: the event is appended, and never committed.
-    journal.append(BOOT, told.iter().cloned().map(|gap| Record::Event(gap.into_event(stamp(n)))).collect());
+    journal.append(BOOT, told.iter().cloned().map(|gap| Record::Event(Box::new(gap.into_event(stamp(n))))).collect());
     drop((journal, reader));
     let (mut journal, reader) = open(tight.clone());
     assert_eq!(journal.owed_gaps(), told);
     assert_eq!(journal.owed_gaps(), [], "handed out once");
-    let events = told.into_iter().map(|gap| Record::Event(gap.into_event(stamp(n)))).collect();
+    let events = told.into_iter().map(|gap| Record::Event(Box::new(gap.into_event(stamp(n))))).collect();
     put(&mut journal, n, events);
     drop((journal, reader));
     let (mut journal, _reader) = open(tight);

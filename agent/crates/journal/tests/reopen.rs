@@ -78,7 +78,7 @@ fn what_a_commit_did_not_write_is_given_back_in_order_without_what_is_told_again
     put(&mut journal, 0, vec![event(0)]);
     journal.skip_to(model::Seq(9), moment(1)).unwrap();
     let told = journal.owed_gaps().remove(0);
-    journal.append(BOOT, vec![event(1), model::Record::Event(told.into_event(stamp(2))), event(3)]);
+    journal.append(BOOT, vec![event(1), model::Record::Event(Box::new(told.into_event(stamp(2)))), event(3)]);
     let back = journal.take_back();
     assert_eq!(back.iter().map(|(_, is_told)| *is_told).collect::<Vec<_>>(), [false, true, false]);
     assert_eq!((&back[0].0, &back[2].0), (&event(1), &event(3)));

@@ -46,7 +46,8 @@ fn take(journal: &mut Journal, n: u64) {
         journal.append(BOOT, step(n));
         journal.commit(moment(ms))?;
         let gaps = journal.retain(Seq::FIRST, moment(ms))?;
-        journal.append(BOOT, gaps.iter().map(|gap| Record::Event(gap.clone().into_event(stamp(ms)))).collect());
+        journal
+            .append(BOOT, gaps.iter().map(|gap| Record::Event(Box::new(gap.clone().into_event(stamp(ms))))).collect());
         journal.commit(moment(ms))?;
         Ok::<_, journal::JournalError>(())
     })();
@@ -173,7 +174,7 @@ fn open_again(disk: &Path, left: &[PathBuf]) -> (u64, u64) {
     let (mut journal, reader) = open(thinned(disk));
     assert!(left.iter().all(|dir| !dir.is_dir()), "what was joined is not to be thinned again: {left:?}");
     let owed = journal.owed_gaps();
-    put(&mut journal, 0, owed.into_iter().map(|gap| Record::Event(gap.into_event(stamp(0)))).collect());
+    put(&mut journal, 0, owed.into_iter().map(|gap| Record::Event(Box::new(gap.into_event(stamp(0))))).collect());
     assert_eq!(reader.tail(), Seq::FIRST, "nothing was dropped");
     let Held { readings, events, told } = held(&reader);
     (reader.head().0 - 1 - events, readings + told)

@@ -18,6 +18,9 @@ use model::{
 
 type AnyError = Box<dyn std::error::Error>;
 
+/// What the agent cuts an object at.
+const OBJECT_RECORDS_MAX: usize = 50_000;
+
 const MINUTE: i64 = 60_000;
 
 const OPTODE: [(&str, &str); 10] = [
@@ -45,6 +48,13 @@ fn main() -> Result<(), AnyError> {
             let span = day.iter().take_while(|n| n.record.stamp().time.as_millis() < first + minutes * MINUTE);
             objects.push((name, span.cloned().collect()));
         }
+    }
+    let full = objects[1].1[..OBJECT_RECORDS_MAX].to_vec();
+    for format in Format::ALL {
+        println!(
+            "memory for an object of {OBJECT_RECORDS_MAX} full doubles as {format}: {:.1} MiB",
+            memory(format, &full)?
+        );
     }
     let mut manifest = ManifestDay::new();
     let mut chain = Chain::start(origin().epoch);
@@ -87,6 +97,24 @@ fn timed(format: Format, records: &[Numbered]) -> Result<(Object, Duration), Any
         }
     }
     Ok(best.expect("five times"))
+}
+
+/// What encoding takes at its peak, in MiB, as the kernel counts it: the records and the object included.
+fn memory(format: Format, records: &[Numbered]) -> Result<f64, AnyError> {
+    let kib = |field: &str| -> Result<f64, AnyError> {
+        let status = fs::read_to_string("/proc/self/status")?;
+        let line = status.lines().find(|line| line.starts_with(field)).ok_or("a kernel that says how much")?;
+        Ok(line.split_ascii_whitespace().nth(1).ok_or("a number")?.parse()?)
+    };
+    // What was freed goes back, and the peak is counted from here (proc(5), clear_refs).
+    let before = kib("VmRSS:")?;
+    let records = records.to_vec();
+    fs::write("/proc/self/clear_refs", "5")?;
+    let range = SeqRange::new(records[0].seq, records[records.len() - 1].seq.plus(1));
+    let object = encode(format, &origin(), Batch { range, records: &records }, &About::default())?;
+    let peak = kib("VmHWM:")? - before;
+    drop(object);
+    Ok(peak / 1024.0)
 }
 
 fn report(name: &str, rows: usize, object: &Object, spent: Duration) {

@@ -1,8 +1,8 @@
 //! The manifests of one device as far as they were read: which objects hold what, and whether anything is missing.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use model::{Clock, Day, Epoch, SeqRange, Timestamp};
+use model::{Clock, Day, Epoch, RangeSet, SeqRange, Timestamp};
 
 use crate::chain::{Link, check_chain, uncovered};
 use crate::digest::Digest;
@@ -96,7 +96,7 @@ impl Catalogue {
     pub fn select(&self, query: &Query) -> Vec<&Entry> {
         let epochs = self.epochs();
         let place = |entry: &Entry| epochs.iter().position(|epoch| **epoch == entry.line.epoch);
-        let mut selected: Vec<_> = self.entries().filter(|entry| query.may_be_in(&entry.line)).collect();
+        let mut selected: Vec<_> = self.current().filter(|entry| query.may_be_in(&entry.line)).collect();
         selected.sort_by_cached_key(|entry| (place(entry), entry.line.first, entry.line.next));
         selected
     }
@@ -130,6 +130,29 @@ impl Catalogue {
         self.entries().map(|entry| &entry.line).filter(move |line| !has_other || is_trusted(line))
     }
 
+    /// The lines that later ones stand for: what a device sent again because its first object was lost. The line stays,
+    /// the chain holds it; its object is not expected, unless the later one has its name.
+    pub fn superseded(&self) -> Vec<&Entry> {
+        let mut covered: HashMap<&Epoch, RangeSet> = HashMap::new();
+        let mut superseded = Vec::new();
+        let mut entries: Vec<&Entry> = self.entries().collect();
+        entries.sort_by_key(|entry| entry.line.uploaded_at);
+        for entry in entries.into_iter().rev() {
+            let covered = covered.entry(&entry.line.epoch).or_default();
+            if covered.missing(entry.line.range()).is_empty() {
+                superseded.push(entry);
+            }
+            covered.insert(entry.line.range());
+        }
+        superseded
+    }
+
+    /// The lines whose objects are in the lake.
+    fn current(&self) -> impl Iterator<Item = &Entry> {
+        let superseded: HashSet<*const Entry> = self.superseded().into_iter().map(std::ptr::from_ref).collect();
+        self.entries().filter(move |entry| !superseded.contains(&std::ptr::from_ref::<Entry>(entry)))
+    }
+
     /// Positions that no line answers for, journal by journal.
     pub fn holes(&self) -> Vec<(Epoch, SeqRange)> {
         let of = |epoch: &Epoch| uncovered(self.lines_of(epoch));
@@ -146,7 +169,8 @@ impl Catalogue {
             let links: Vec<_> =
                 entries().map(|entry| Link { line: &entry.line, digest: Digest::of(entry.text.as_bytes()) }).collect();
             findings.extend(check_chain(&links, None));
-            findings.extend(overlaps(entries().map(|entry| &entry.line)));
+            let current = self.current().filter(|entry| entry.line.epoch == *epoch);
+            findings.extend(overlaps(current.map(|entry| &entry.line)));
         }
         let named = |range: &SeqRange| {
             findings.iter().any(|finding| match finding {

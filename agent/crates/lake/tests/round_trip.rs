@@ -43,7 +43,7 @@ fn columns_without_any_value_come_back_empty() {
         (1..50).map(|seq| reading(seq, NOON, &series("a", "b", "", &[]), Value::Missing, Quality::Missing)).collect();
     assert_comes_back(&all_missing);
     let only_events: Vec<_> = (1..50)
-        .map(|seq| numbered(seq, Record::Event(Event::new(stamp(NOON, Clock::Synced), EventKind::Boot))))
+        .map(|seq| numbered(seq, Record::Event(Box::new(Event::new(stamp(NOON, Clock::Synced), EventKind::Boot)))))
         .collect();
     assert_comes_back(&only_events);
     assert_comes_back(&mixed()[..1]);

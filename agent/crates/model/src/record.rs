@@ -26,8 +26,8 @@ pub struct Reading {
 pub enum Record {
     /// A reading.
     Reading(Reading),
-    /// An event.
-    Event(Event),
+    /// An event. Boxed, because it is rare and larger than a reading, of which a batch holds fifty thousand.
+    Event(Box<Event>),
 }
 
 impl Record {

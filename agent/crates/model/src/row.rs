@@ -126,7 +126,7 @@ mod tests {
             .of(&InstrumentId::try_new("do-4").expect("a name"))
             .with("error", "unplugged")
             .with("tries", 3_u64);
-        let numbered = Numbered { seq: Seq(7), boot: BootId(1), record: Record::Event(event) };
+        let numbered = Numbered { seq: Seq(7), boot: BootId(1), record: Record::Event(Box::new(event)) };
         let row = Row { numbered: &numbered, epoch: None };
         assert_eq!(
             serde_json::to_string(&row).expect("plain data"),

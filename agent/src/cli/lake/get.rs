@@ -12,19 +12,20 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use lake::{RowJson, open_object};
 use model::{Epoch, Seq};
 
-use super::{Asked, reading};
+use super::{Asked, today};
 use crate::cli::{Exit, screen};
 
 /// Objects that are fetched ahead: a few megabytes each.
 const OBJECTS_AT_ONCE: usize = 4;
+use crate::sinks::lake::reading;
 
 pub async fn get(asked: &Asked) -> anyhow::Result<Exit> {
     let Asked { lake, home, query } = asked;
-    let (catalogue, _) = reading::catalogue(lake, home, query).await?;
+    let (catalogue, _) = reading::catalogue(&lake.shelf, home, query, today()).await?;
     let mut findings = catalogue.findings.clone();
     let fetch = |entry: &'_ lake::Entry| {
         let line = entry.line.clone();
-        async move { reading::object(lake, home, &line).await.map(|bytes| (line, bytes)) }
+        async move { reading::object(&lake.shelf, home, &line).await.map(|bytes| (line, bytes)) }
     };
     let mut objects = stream::iter(catalogue.select(query)).map(fetch).buffered(OBJECTS_AT_ONCE);
     let mut out = BufWriter::new(std::io::stdout().lock());

@@ -23,10 +23,11 @@ use serde_json::json;
 
 use super::listing::{self, Part};
 use super::place::{self, Lake};
-use super::{Device, Store, reading};
+use super::{Device, Store, today};
 use crate::cli::{Exit, screen};
 use crate::config::Config;
 use crate::sinks::lake::manifest::{self, Standing};
+use crate::sinks::lake::reading;
 use crate::sinks::lake::shelf::{Expect, Found, Put, ShelfError};
 
 /// From where to where.
@@ -61,7 +62,7 @@ pub async fn import(args: &Args, config: Option<&Config>, is_json: bool) -> anyh
 async fn carry(part: &Part, from: &Lake, to: &Lake, report: &mut Report) -> anyhow::Result<()> {
     let there_home = Home { prefix: to.prefix.clone(), ..part.home.clone() };
     let mut here = Catalogue::default();
-    reading::add_days(from, &part.home, &part.days, &mut here).await?;
+    reading::add_days(&from.shelf, &part.home, &part.days, &mut here).await?;
     here.findings.iter().try_for_each(|finding| report.finding(finding))?;
     let there = what_is_there(part, &here, to, &there_home).await?;
     if !there.findings.is_empty() {
@@ -95,9 +96,10 @@ async fn what_is_there(part: &Part, here: &Catalogue, to: &Lake, home: &Home) ->
     let of_objects =
         part.objects.iter().map(|(key, _)| key.day.start()).filter(|day| *day > Timestamp::from_millis(0)).min();
     let from = oldest.into_iter().chain(of_objects).chain(part.days.iter().map(|day| day.start())).min();
-    let (mut there, (first, last)) = reading::catalogue(to, home, &Query { from, ..Query::default() }).await?;
+    let (mut there, (first, last)) =
+        reading::catalogue(&to.shelf, home, &Query { from, ..Query::default() }, today()).await?;
     let outside: Vec<Day> = part.days.iter().copied().filter(|day| *day < first || *day > last).collect();
-    reading::add_days(to, home, &outside, &mut there).await?;
+    reading::add_days(&to.shelf, home, &outside, &mut there).await?;
     Ok(there)
 }
 
@@ -155,7 +157,7 @@ impl Carrier<'_> {
             self.report.present += 1;
             return Ok(true);
         }
-        let bytes = reading::object(self.from, self.home, line).await?;
+        let bytes = reading::object(&self.from.shelf, self.home, line).await?;
         match bytes.and_then(|bytes| open_object(line, &bytes).map(|_| bytes)) {
             Ok(bytes) => self.put(&line.key, &place, bytes, line.format.content_type()).await,
             // Another stick may have brought it.

@@ -8,12 +8,13 @@ use std::io::{BufWriter, Write as _};
 
 use lake::{Entry, Home};
 
-use super::{Asked, reading};
+use super::{Asked, today};
 use crate::cli::{Exit, screen};
+use crate::sinks::lake::reading;
 
 pub async fn ls(asked: &Asked, is_json: bool) -> anyhow::Result<Exit> {
     let Asked { lake, home, query } = asked;
-    let (catalogue, (from, to)) = reading::catalogue(lake, home, query).await?;
+    let (catalogue, (from, to)) = reading::catalogue(&lake.shelf, home, query, today()).await?;
     let selected = catalogue.select(query);
     let mut out = BufWriter::new(std::io::stdout().lock());
     for entry in &selected {

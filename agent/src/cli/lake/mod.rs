@@ -18,7 +18,6 @@ mod import;
 mod listing;
 mod ls;
 mod place;
-mod reading;
 mod rebuild;
 mod verify;
 
@@ -26,9 +25,10 @@ use std::path::Path;
 
 use clap::{Args as ClapArgs, Subcommand};
 use lake::{Home, Query};
-use model::{DeviceId, InstrumentId, Quality, QuantityId, SiteId, Timestamp};
+use model::{Day, DeviceId, InstrumentId, Quality, QuantityId, SiteId, Timestamp};
 
 use super::{Exit, load, tail};
+use crate::clock::Clock;
 use crate::config::Config;
 use place::Lake;
 
@@ -180,6 +180,11 @@ impl Device {
             .ok_or_else(|| Misuse("whose part of the lake? --site and --device, or a configuration".to_owned()))?;
         Ok(Home { prefix: lake.prefix.clone(), site, device })
     }
+}
+
+/// The day on which what is uploaded now is found.
+fn today() -> Day {
+    Clock::of_this_boot().now().day()
 }
 
 fn time(text: &str) -> Result<Timestamp, String> {

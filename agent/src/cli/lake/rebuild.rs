@@ -21,10 +21,11 @@ use tokio::task::block_in_place;
 
 use super::listing::{self, Part};
 use super::place::{self, Lake};
-use super::{Device, Store, reading};
+use super::{Device, Store};
 use crate::cli::{Exit, screen, untrusted};
 use crate::config::Config;
 use crate::sinks::lake::manifest::Standing;
+use crate::sinks::lake::reading;
 use crate::sinks::lake::shelf::{Found, ShelfError};
 use crate::telemetry::logs::chain;
 
@@ -72,7 +73,7 @@ struct Sum {
 async fn make_again(lake: &Lake, part: &Part, sum: &mut Sum, is_json: bool) -> anyhow::Result<()> {
     let home = &part.home;
     let mut catalogue = Catalogue::default();
-    reading::add_days(lake, home, &part.days, &mut catalogue).await?;
+    reading::add_days(&lake.shelf, home, &part.days, &mut catalogue).await?;
     let named: HashSet<String> = catalogue.entries().filter_map(|entry| home.place_of(&entry.line)).collect();
     let unnamed = part.objects.iter().filter(|(key, _)| !named.contains(&key.to_string()));
     let read = |(key, modified): (ObjectKey, Timestamp)| async move {

@@ -15,12 +15,13 @@ use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use lake::{Finding, GapLine, Home, ManifestLine, VerifyingKey, verify_object};
+use lake::{Catalogue, Finding, GapLine, Home, ManifestLine, VerifyingKey, verify_object};
 use serde_json::{Value, json};
 
 use super::place::Lake;
-use super::{Asked, Misuse, Question, reading};
+use super::{Asked, Misuse, Question, today};
 use crate::cli::{Exit, screen};
+use crate::sinks::lake::reading;
 use crate::sinks::lake::shelf::ShelfError;
 
 /// Objects that are read at once: a few megabytes each.
@@ -65,7 +66,7 @@ pub enum Depth {
 
 pub async fn verify(asked: &Asked, depth: Depth, key: Option<&VerifyingKey>, is_json: bool) -> anyhow::Result<Exit> {
     let Asked { lake, home, query } = asked;
-    let (catalogue, looked) = reading::catalogue(lake, home, query).await?;
+    let (catalogue, looked) = reading::catalogue(&lake.shelf, home, query, today()).await?;
     let mut report = Report { is_json, findings: 0, gaps: 0 };
     for finding in catalogue.prove(query, looked) {
         report.finding(&finding)?;
@@ -75,6 +76,9 @@ pub async fn verify(asked: &Asked, depth: Depth, key: Option<&VerifyingKey>, is_
     }
     let rebuilt = catalogue.rebuilt().count();
     let selected = catalogue.select(query);
+    for finding in doubled(lake, home, &catalogue, &selected).await? {
+        report.finding(&finding)?;
+    }
     let check_one = |entry: &'_ lake::Entry| {
         let line = entry.line.clone();
         async move { check(lake, home, &line, depth).await.map(|findings| (line, findings)) }
@@ -108,9 +112,33 @@ pub async fn verify(asked: &Asked, depth: Depth, key: Option<&VerifyingKey>, is_
     }))
 }
 
+/// Objects that were sent again in other pieces, and are there after all: their rows are there twice.
+async fn doubled(
+    lake: &Lake,
+    home: &Home,
+    catalogue: &Catalogue,
+    current: &[&lake::Entry],
+) -> Result<Vec<Finding>, ShelfError> {
+    let mut findings = Vec::new();
+    for entry in catalogue.superseded() {
+        let (key, range) = (entry.line.key.clone(), entry.line.range());
+        let is_replaced = current.iter().any(|other| other.line.key == key);
+        let place = home.place_of(&entry.line).filter(|_| !is_replaced);
+        let Some(place) = place else { continue };
+        if lake.shelf.size(&place).await?.is_some() {
+            let is_with = |other: &&&lake::Entry| {
+                other.line.epoch == entry.line.epoch && !other.line.range().intersection(&range).is_empty()
+            };
+            let with = current.iter().find(is_with).map(|other| other.line.key.clone()).unwrap_or_default();
+            findings.push(Finding::Overlap { key, with, range });
+        }
+    }
+    Ok(findings)
+}
+
 async fn check(lake: &Lake, home: &Home, line: &ManifestLine, depth: Depth) -> Result<Vec<Finding>, ShelfError> {
     if depth == Depth::Contents {
-        let bytes = reading::object(lake, home, line).await?.map_err(|finding| vec![finding]);
+        let bytes = reading::object(&lake.shelf, home, line).await?.map_err(|finding| vec![finding]);
         return Ok(bytes.and_then(|bytes| verify_object(line, &bytes)).err().unwrap_or_default());
     }
     let key = line.key.clone();

@@ -8,6 +8,7 @@
 pub mod announce;
 mod ledger;
 pub mod manifest;
+pub mod reading;
 pub mod shelf;
 
 use std::collections::BTreeMap;
@@ -15,8 +16,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use lake::{About, Format, Home, ManifestLine, Origin, SigningKey};
-use model::{Day, Epoch, Numbered, SeqRange};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use lake::{About, Format, Home, ManifestLine, Origin, Query, SigningKey};
+use model::{Day, Epoch, Numbered, RangeSet, SeqRange, Timestamp};
 use tokio::task::block_in_place;
 
 use super::{Batch, BatchLimits, DeliverError, Sink};
@@ -25,13 +27,16 @@ use crate::config::{DeviceConfig, LakeConfig, SinkConfig};
 use announce::News;
 use ledger::Ledger;
 use manifest::Standing;
-use shelf::Shelf;
+use shelf::{Shelf, ShelfError};
 
 /// Records held in memory for one object: about 6 MiB. An object is never larger, whatever `max_readings` says.
 pub const OBJECT_RECORDS_MAX: usize = 50_000;
 
 /// What a put costs beside the object: its headers, of which the signature and a session's token are the most.
 pub const REQUEST_BYTES: u64 = 1 << 10;
+
+/// Objects whose size is asked for at once.
+const LOOKS_AT_ONCE: usize = 8;
 
 /// A lake in a store.
 pub struct LakeSink {
@@ -207,6 +212,40 @@ impl Sink for LakeSink {
 
     fn spent_beside(&self) -> u64 {
         self.shelf.take_bytes_put()
+    }
+
+    /// A lake has each row once: what its manifests name, and what is there, is not sent again.
+    async fn lacks(&self, range: SeqRange, since: Timestamp) -> Result<Vec<SeqRange>, DeliverError> {
+        let query = Query { from: Some(since), ..Query::default() };
+        let today = self.clock.now().day();
+        let away = |error: ShelfError| DeliverError::retry(error.to_string());
+        let (catalogue, _) = reading::catalogue(&self.shelf, &self.home, &query, today).await.map_err(away)?;
+        if let Some(finding) = catalogue.findings.first() {
+            return Err(DeliverError::retry(format!("{finding}: see `tidegate lake rebuild`")));
+        }
+        let ours = catalogue.select(&Query::default()).into_iter().map(|entry| &entry.line);
+        let ours = ours.filter(|line| line.epoch == self.origin.epoch && !line.range().intersection(&range).is_empty());
+        let is_there = |line: ManifestLine| async move {
+            let place = self.home.place_of(&line);
+            let size = match &place {
+                Some(place) => self.shelf.size(place).await?,
+                None => None,
+            };
+            Ok::<_, ShelfError>((line.range(), size == Some(line.bytes)))
+        };
+        let lines: Vec<ManifestLine> = ours.cloned().collect();
+        let looks: Vec<_> =
+            stream::iter(lines).map(is_there).buffered(LOOKS_AT_ONCE).try_collect().await.map_err(away)?;
+        let mut held = RangeSet::new();
+        looks.into_iter().filter(|(_, is_there)| *is_there).for_each(|(range, _)| held.insert(range));
+        // What the ledger has and has not written to a manifest yet is in the lake, too.
+        let unsent = self.ledger().unsent();
+        for day in unsent {
+            let lines = block_in_place(|| self.ledger().lines(day)).map_err(|error| local(&error))?;
+            let ours = lines.iter().filter(|entry| entry.line.epoch == self.origin.epoch);
+            ours.for_each(|entry| held.insert(entry.line.range()));
+        }
+        Ok(held.missing(range))
     }
 
     async fn tend(&self, is_end: bool) -> Result<(), DeliverError> {

@@ -114,8 +114,8 @@ fn records() -> Vec<Numbered> {
             let mut event = event.with("below", "4").with("count", 3_u64).with("boot_id", "\"x\\ü");
             event.facts.insert("value".to_owned(), model::Fact::Number(4.0));
             event.quantity = (line == 0).then(|| series[0].quantity.clone());
-            push(&mut seq, Record::Event(event));
-            push(&mut seq, Record::Event(Event::new(stamp(0), EventKind::Boot)));
+            push(&mut seq, Record::Event(Box::new(event)));
+            push(&mut seq, Record::Event(Box::new(Event::new(stamp(0), EventKind::Boot))));
         }
         let old = if line < 2 { 10 } else { 0 };
         let mut lines = [(dice.below(8), vec![old, 1]), (20, vec![2, 3]), (40, vec![4, 5, 6, 7, 8])];

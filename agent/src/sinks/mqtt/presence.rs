@@ -29,7 +29,7 @@ pub fn of(config: &Config, mqtt: &MqttConfig, with: &Surroundings) -> Presence {
     let (inbox, clock, id) = (with.inbox.clone(), with.clock.clone(), client_id.clone());
     let on_taken_over = move || {
         let event = Event::new(clock.stamp(), EventKind::Alarm).with("what", "client-id-taken").with("id", id.as_str());
-        if inbox.offer(vec![Record::Event(event)]).is_err() {
+        if inbox.offer(vec![Record::Event(Box::new(event))]).is_err() {
             warn!("no room for the alarm that our client id is taken");
         }
     };

@@ -12,6 +12,7 @@
 mod deliver;
 mod flow;
 mod plan;
+pub mod replay;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
@@ -23,7 +24,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use journal::{Cursor, CursorFile, JournalError, Loaded, NamedBatch, Reader, SealedStore};
 use model::{Epoch, Gap, GapReason, RangeSet, Record, Seq, SeqRange, SinkId};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::block_in_place;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -39,6 +40,7 @@ use crate::telemetry::logs::chain;
 use deliver::{End, Outcome, deliver};
 use flow::Flow;
 use plan::{Next, Plan, Waiting};
+use replay::{Looked, Looks, Replay};
 
 /// How often a cursor that moved is written where nothing but duplicates hangs on it.
 const STORE_EVERY: Duration = Duration::from_secs(5);
@@ -91,13 +93,14 @@ pub struct Surroundings {
 pub fn run<S: Sink>(
     mut make: impl FnMut(&Epoch) -> std::io::Result<S> + Send + 'static,
     with: Surroundings,
+    replays: mpsc::Receiver<Replay>,
     stop: CancellationToken,
 ) -> impl Future<Output = ()> + Send + 'static {
     let mut opened = open(&mut make, &with);
     async move {
         loop {
             match opened {
-                Ok(runner) => return runner.run(stop).await,
+                Ok(runner) => return runner.run(replays, stop).await,
                 Err(error) => {
                     with.health.state.set(SinkState::Retrying);
                     if with.health.last_error.get().as_ref() != Some(&error) {
@@ -166,9 +169,13 @@ pub struct Runner<S> {
     store_at: Instant,
     tend_at: Instant,
     ending: Option<Instant>,
+    /// What far sides lack of what is to be sent again, being found out.
+    looks: Looks,
 }
 
 enum Action {
+    Replay(Replay),
+    PutBack(Looked),
     Take(Outcome),
     Start(SeqRange),
     Store,
@@ -223,12 +230,13 @@ impl<S: Sink> Runner<S> {
             store_at: now + STORE_EVERY,
             tend_at: now,
             ending: None,
+            looks: Looks::new(),
         })
     }
 
     /// Delivers until told to stop.
-    pub async fn run(mut self, stop: CancellationToken) {
-        if let Err(error) = self.deliver_for_ever(&stop).await {
+    pub async fn run(mut self, mut replays: mpsc::Receiver<Replay>, stop: CancellationToken) {
+        if let Err(error) = self.deliver_for_ever(&mut replays, &stop).await {
             // No matter of waiting: a defect, or a journal of a later format. This loop only says what it saw.
             let error = chain(&error);
             error!(sink = %self.with.id, error, "sink stopped");
@@ -238,10 +246,14 @@ impl<S: Sink> Runner<S> {
         }
     }
 
-    async fn deliver_for_ever(&mut self, stop: &CancellationToken) -> Result<(), JournalError> {
+    async fn deliver_for_ever(
+        &mut self,
+        replays: &mut mpsc::Receiver<Replay>,
+        stop: &CancellationToken,
+    ) -> Result<(), JournalError> {
         self.resume_named();
         loop {
-            let acted = match self.choose(stop).await {
+            let acted = match self.choose(replays, stop).await {
                 Ok(Action::End) => break,
                 Ok(action) => self.act(action).await,
                 Err(error) => Err(error),
@@ -269,6 +281,8 @@ impl<S: Sink> Runner<S> {
             Action::Take(outcome) => self.take(outcome)?,
             Action::Start(range) => self.start(range).await?,
             Action::Store => self.store()?,
+            Action::Replay(replay) => self.look_for_replay(replay)?,
+            Action::PutBack(looked) => self.put_back(looked)?,
             Action::Tend => {
                 self.tend(false).await;
                 return self.settle();
@@ -298,7 +312,11 @@ impl<S: Sink> Runner<S> {
     }
 
     /// Chooses what to do next; changes nothing that a dropped future would lose.
-    async fn choose(&mut self, stop: &CancellationToken) -> Result<Action, JournalError> {
+    async fn choose(
+        &mut self,
+        replays: &mut mpsc::Receiver<Replay>,
+        stop: &CancellationToken,
+    ) -> Result<Action, JournalError> {
         let is_reachable = self.sink.is_reachable();
         let is_free = self.under_way.len() + self.arrived.len() < self.sink.limits().window && self.has_room();
         let mut next = if is_free { self.look().await? } else { Next::Nothing };
@@ -326,6 +344,8 @@ impl<S: Sink> Runner<S> {
         let (is_moved, is_spent) = (self.is_moved, !self.spent.is_empty());
         Ok(tokio::select! {
             Some(outcome) = self.under_way.next() => Action::Take(outcome),
+            Some(replay) = replays.recv() => Action::Replay(replay),
+            Some(looked) = self.looks.next() => Action::PutBack(looked),
             () = self.sink.reachable(), if !is_reachable => Action::Look,
             () = sleep_until(self.tend_at) => Action::Tend,
             () = sleep_until(self.store_at), if is_moved || is_spent => Action::Store,
@@ -587,7 +607,7 @@ impl<S: Sink> Runner<S> {
     fn report_lost(&self, range: SeqRange, reason: GapReason) {
         let gap = Gap { range: Some(range), count: range.len(), times: None, reason };
         let event = gap.into_event(self.with.clock.stamp()).with("sink", self.with.id.as_str());
-        if self.with.inbox.offer(vec![Record::Event(event)]).is_err() {
+        if self.with.inbox.offer(vec![Record::Event(Box::new(event))]).is_err() {
             error!(sink = %self.with.id, %range, "no room for a gap event in the journal, the log has it");
         }
         info!(sink = %self.with.id, %range, reason = reason.as_str(), "records lost to this sink, gap recorded");

@@ -59,7 +59,10 @@ fn mixed_readings() -> Vec<Record> {
 fn events() -> Vec<Record> {
     let alarm = Event::new(stamp(0), EventKind::Alarm).of(&InstrumentId::try_new("do-4").expect("a name"));
     let gap = Gap { range: Some(range(3, 9)), count: 6, times: None, reason: GapReason::Quota };
-    vec![Record::Event(alarm.with("value", "3.9").with("n", 7u64)), Record::Event(gap.into_event(stamp(1)))]
+    vec![
+        Record::Event(Box::new(alarm.with("value", "3.9").with("n", 7u64))),
+        Record::Event(Box::new(gap.into_event(stamp(1)))),
+    ]
 }
 
 fn range(first: u64, next: u64) -> SeqRange {

@@ -231,13 +231,13 @@ fn record_of(row: RowMirror) -> Result<Record, Damaged> {
             },
             quality: Quality::from_flag(quality).ok_or(Damaged)?,
         })),
-        BodyMirror::Event { kind, instrument, quantity, facts } => Ok(Record::Event(Event {
+        BodyMirror::Event { kind, instrument, quantity, facts } => Ok(Record::Event(Box::new(Event {
             stamp,
             kind: at(&EventKind::ALL, kind)?,
             instrument: instrument.map(InstrumentId::try_from).transpose().map_err(|_| Damaged)?,
             quantity: quantity.map(QuantityId::try_from).transpose().map_err(|_| Damaged)?,
             facts: facts.into_iter().map(|(name, fact)| (name, fact_of(fact))).collect(),
-        })),
+        }))),
     }
 }
 

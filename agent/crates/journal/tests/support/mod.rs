@@ -95,7 +95,7 @@ pub fn lines(series: &[Arc<Series>], from: u64, to: u64) -> Vec<Record> {
 
 /// An event with a number in it.
 pub fn event(n: u64) -> Record {
-    Record::Event(Event::new(stamp(n), EventKind::Alarm).with("n", n))
+    Record::Event(Box::new(Event::new(stamp(n), EventKind::Alarm).with("n", n)))
 }
 
 /// Appends and commits.

@@ -76,11 +76,11 @@ pub fn mixed() -> Vec<Numbered> {
     let mut untrusted = Event::new(stamp(NOON, Clock::Untrusted), EventKind::Boot);
     untrusted.facts.clear();
     vec![
-        numbered(100, Record::Event(untrusted)),
-        numbered(101, Record::Event(gap.into_event(stamp(NOON, Clock::Corrected)))),
+        numbered(100, Record::Event(Box::new(untrusted))),
+        numbered(101, Record::Event(Box::new(gap.into_event(stamp(NOON, Clock::Corrected))))),
         reading(102, NOON + 2, &oxygen, Value::Number(0.1 + 0.2), Quality::Pass),
         reading(103, NOON + 2, &tag, Value::Text("000123".into()), Quality::NotEvaluated),
-        numbered(104, Record::Event(alarm)),
+        numbered(104, Record::Event(Box::new(alarm))),
         reading(105, NOON + 1, &oxygen, Value::Number(-0.0), Quality::Suspect),
         reading(106, NOON + 4, &oxygen, Value::Missing, Quality::Missing),
         reading(107, NOON + 4, &oxygen, Value::Number(5e-324), Quality::Fail),

@@ -4,10 +4,8 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use lake::{Catalogue, Finding, Home, ManifestLine, Query, Walk};
 use model::Day;
 
-use super::place::Lake;
-use crate::clock::Clock;
-use crate::sinks::lake::manifest;
-use crate::sinks::lake::shelf::{Found, ShelfError};
+use super::manifest;
+use super::shelf::{Found, Shelf, ShelfError};
 
 /// Manifests asked for at once: a year from the other side of the world in seconds.
 const MANIFESTS_AT_ONCE: usize = 16;
@@ -15,22 +13,27 @@ const MANIFESTS_AT_ONCE: usize = 16;
 pub const OBJECT_BYTES_MAX: u64 = 256 << 20;
 
 /// The manifests that a question needs, and the first and the last day of upload that were looked at.
-pub async fn catalogue(lake: &Lake, home: &Home, query: &Query) -> Result<(Catalogue, (Day, Day)), ShelfError> {
-    let mut walk = Walk::new(query, Clock::of_this_boot().now().day());
+pub async fn catalogue(
+    shelf: &Shelf,
+    home: &Home,
+    query: &Query,
+    today: Day,
+) -> Result<(Catalogue, (Day, Day)), ShelfError> {
+    let mut walk = Walk::new(query, today);
     let mut catalogue = Catalogue::default();
     loop {
         let days = walk.next(&catalogue);
         if days.is_empty() {
             return Ok((catalogue, walk.looked()));
         }
-        add_days(lake, home, &days, &mut catalogue).await?;
+        add_days(shelf, home, &days, &mut catalogue).await?;
     }
 }
 
 /// Adds the manifests of some days, where there are any.
-pub async fn add_days(lake: &Lake, home: &Home, days: &[Day], catalogue: &mut Catalogue) -> Result<(), ShelfError> {
+pub async fn add_days(shelf: &Shelf, home: &Home, days: &[Day], catalogue: &mut Catalogue) -> Result<(), ShelfError> {
     let get = |day: Day| async move {
-        let found = lake.shelf.get(&home.manifest_key(day), manifest::BYTES_MAX).await?;
+        let found = shelf.get(&home.manifest_key(day), manifest::BYTES_MAX).await?;
         Ok::<_, ShelfError>((day, found))
     };
     let found: Vec<_> = stream::iter(days.to_vec()).map(get).buffered(MANIFESTS_AT_ONCE).try_collect().await?;
@@ -49,13 +52,13 @@ pub async fn add_days(lake: &Lake, home: &Home, days: &[Day], catalogue: &mut Ca
 
 /// The bytes of the object of a line, not looked into yet; or why there are none.
 pub async fn object(
-    lake: &Lake,
+    shelf: &Shelf,
     home: &Home,
     line: &ManifestLine,
 ) -> Result<Result<bytes::Bytes, Finding>, ShelfError> {
     let Some(place) = home.place_of(line) else { return Ok(Err(Finding::Key { key: line.key.clone() })) };
     let key = line.key.clone();
-    Ok(match lake.shelf.get(&place, line.bytes.min(OBJECT_BYTES_MAX)).await? {
+    Ok(match shelf.get(&place, line.bytes.min(OBJECT_BYTES_MAX)).await? {
         Found::Bytes(bytes, _) => Ok(bytes),
         Found::Nothing => Err(Finding::ObjectMissing { key }),
         Found::Larger(found) if found == line.bytes => {

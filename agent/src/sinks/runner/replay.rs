@@ -1,0 +1,80 @@
+//! Sending again what was confirmed: a range goes back into the cursor, and the loop finds it as it finds any hole.
+//!
+//! The far side is asked first what it lacks of it: a lake gets no row twice.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use futures_util::stream::FuturesUnordered;
+use journal::JournalError;
+use model::SeqRange;
+use tokio::sync::{mpsc, oneshot};
+use tracing::info;
+
+use super::{Runner, Sink};
+
+/// Asks a sink to send a range of positions again.
+pub struct Replay {
+    /// Which, of those that the journal holds.
+    pub range: SeqRange,
+    /// Says which of them go back, or why none do.
+    pub reply: oneshot::Sender<Result<Vec<SeqRange>, String>>,
+}
+
+/// The way to ask a sink.
+pub type Replays = mpsc::Sender<Replay>;
+
+/// Replays that wait for a sink.
+const WAITING_MAX: usize = 4;
+
+/// A way to ask a sink, and the sink's end of it.
+pub fn channel() -> (Replays, mpsc::Receiver<Replay>) {
+    mpsc::channel(WAITING_MAX)
+}
+
+/// What the far side lacks of what is to be sent again.
+pub(super) type Looks = FuturesUnordered<Pin<Box<dyn Future<Output = Looked> + Send>>>;
+
+pub(super) struct Looked {
+    replay: Replay,
+    lacking: Result<Vec<SeqRange>, String>,
+}
+
+impl<S: Sink> Runner<S> {
+    /// Begins to look what the far side lacks of the positions that were confirmed.
+    pub(super) fn look_for_replay(&mut self, replay: Replay) -> Result<(), JournalError> {
+        let reader = &self.with.reader;
+        let range = SeqRange::new(replay.range.first.max(reader.tail()), replay.range.next);
+        let first = reader.read(range, 1)?.records.into_iter().next();
+        let (sink, confirmed) = (self.sink.clone(), self.cursor.confirmed().clone());
+        let looks = async move {
+            let lacking = match first {
+                None => Ok(Vec::new()),
+                Some(first) => sink.lacks(range, first.record.stamp().time).await,
+            };
+            let of = |lacking: SeqRange| confirmed.ranges().iter().map(move |it| it.intersection(&lacking));
+            let confirmed =
+                |lacking: Vec<SeqRange>| lacking.into_iter().flat_map(of).filter(|it| !it.is_empty()).collect();
+            Looked { replay, lacking: lacking.map(confirmed).map_err(|error| error.to_string()) }
+        };
+        self.looks.push(Box::pin(looks));
+        Ok(())
+    }
+
+    /// Puts back what it lacks, durably, and says so.
+    pub(super) fn put_back(&mut self, looked: Looked) -> Result<(), JournalError> {
+        let Looked { replay, lacking } = looked;
+        if let Ok(ranges) = &lacking {
+            for range in ranges {
+                info!(sink = %self.with.id, %range, "sent again");
+                self.cursor.replay(*range);
+                self.claimed.remove(*range);
+            }
+            self.with.health.confirmed.store(self.cursor.confirmed().len(), std::sync::atomic::Ordering::Relaxed);
+            self.store()?;
+        }
+        // Who asked may have gone.
+        replay.reply.send(lacking).ok();
+        Ok(())
+    }
+}
