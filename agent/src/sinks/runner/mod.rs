@@ -13,6 +13,7 @@ mod deliver;
 mod flow;
 mod plan;
 pub mod replay;
+mod sealed;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
@@ -22,7 +23,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use journal::{Cursor, CursorFile, JournalError, Loaded, NamedBatch, Reader, SealedStore};
+use journal::{Cursor, CursorFile, JournalError, Loaded, Reader, SealedStore};
 use model::{Epoch, Gap, GapReason, RangeSet, Record, Seq, SeqRange, SinkId};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::block_in_place;
@@ -41,6 +42,7 @@ use deliver::{End, Outcome, deliver};
 use flow::Flow;
 use plan::{Next, Plan, Waiting};
 use replay::{Looked, Looks, Replay};
+use sealed::sealed_bytes;
 
 /// How often a cursor that moved is written where nothing but duplicates hangs on it.
 const STORE_EVERY: Duration = Duration::from_secs(5);
@@ -50,9 +52,6 @@ const TEND_EVERY: Duration = Duration::from_secs(1);
 const END_LIMIT: Duration = Duration::from_secs(4);
 /// How long a loop waits that met a disk which is full, read-only or gone.
 const DISK_WAIT: Duration = Duration::from_secs(1);
-/// Room in the store of sealed batches for the frame, the directory and a batch whose removal waits.
-const SEALED_SLACK_BYTES: u64 = 64 << 10;
-
 /// Connections on which nothing arrives, in a row, before one batch is suspected of that.
 const BARREN_MAX: u32 = 3;
 
@@ -381,27 +380,6 @@ impl<S: Sink> Runner<S> {
         is_done || Instant::now() >= deadline || self.with.health.state.get() != SinkState::Ok
     }
 
-    /// Batches that were named before the last end go first, the same bytes to the same key.
-    fn resume_named(&mut self) {
-        for named in self.cursor.named().to_vec() {
-            self.claimed.insert(named.range);
-            match self.sealed.get(named.range) {
-                Ok(Some(bytes)) => {
-                    if let Some(batch) = unseal(named.range, named.key, &bytes) {
-                        self.send(batch);
-                        continue;
-                    }
-                    warn!(sink = %self.with.id, range = %named.range, "sealed batch unreadable, encoding it again");
-                }
-                Ok(None) => {}
-                Err(error) => warn!(sink = %self.with.id, %error, "sealed batch damaged, encoding it again"),
-            }
-            // The loop finds the hole and cuts it again; the same version makes the same bytes.
-            self.claimed.remove(named.range);
-            self.cursor.forget(named.range);
-        }
-    }
-
     /// Reads, encodes, seals and names a batch from the beginning of `range`, and sends it on its way.
     async fn start(&mut self, range: SeqRange) -> Result<(), JournalError> {
         self.waiting = [None; 2];
@@ -425,20 +403,6 @@ impl<S: Sink> Runner<S> {
         }
         self.send(batch);
         Ok(())
-    }
-
-    /// How large a batch may be that is sealed, so that a window of them fits.
-    fn sealed_batch_bytes_max(&self) -> usize {
-        let window = u64::try_from(self.sink.limits().window.max(1)).unwrap_or(u64::MAX);
-        let bytes = (self.with.bytes.sealed / window).saturating_sub(SEALED_SLACK_BYTES);
-        usize::try_from(bytes).unwrap_or(usize::MAX)
-    }
-
-    /// Name the batch before sending it.
-    fn seal(&mut self, batch: &Batch) -> Result<(), JournalError> {
-        block_in_place(|| self.sealed.put(batch.range, &sealed_bytes(batch)))?;
-        self.cursor.begin(NamedBatch { range: batch.range, key: batch.key.clone(), sealed: true });
-        self.store()
     }
 
     fn send(&mut self, batch: Batch) {
@@ -481,23 +445,6 @@ impl<S: Sink> Runner<S> {
                 self.confirm(range, 0)
             }
         }
-    }
-
-    /// Sealed batches are confirmed in the order of the journal: one that has arrived waits for those before it.
-    fn settle(&mut self) -> Result<(), JournalError> {
-        while let Some(entry) = self.arrived.first_entry() {
-            if self.going.first().is_some_and(|going| going < entry.key()) {
-                break;
-            }
-            block_in_place(|| self.sink.settle(entry.get())).map_err(|source| JournalError::Io {
-                action: "settle a batch",
-                path: self.with.folder.clone(),
-                source,
-            })?;
-            let range = entry.remove().range;
-            self.confirm(range, range.len())?;
-        }
-        Ok(())
     }
 
     /// The hole is found again once there is a connection; what goes first is decided then.
@@ -611,33 +558,5 @@ impl<S: Sink> Runner<S> {
             error!(sink = %self.with.id, %range, "no room for a gap event in the journal, the log has it");
         }
         info!(sink = %self.with.id, %range, reason = reason.as_str(), "records lost to this sink, gap recorded");
-    }
-}
-
-/// A sealed batch on disk: the note's length, the note, the bytes.
-fn sealed_bytes(batch: &Batch) -> Vec<u8> {
-    let length = u32::try_from(batch.note.len()).expect("a note is one manifest line");
-    [&length.to_be_bytes()[..], &batch.note, &batch.bytes].concat()
-}
-
-fn unseal(range: SeqRange, key: String, sealed: &[u8]) -> Option<Batch> {
-    let (length, rest) = sealed.split_first_chunk::<4>()?;
-    let (note, bytes) = rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
-    Some(Batch { range, key, bytes: bytes.to_vec().into(), note: note.to_vec().into() })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_sealed_batch_reads_back_as_it_was() {
-        let range = SeqRange::new(Seq(3), Seq(9));
-        let batch =
-            Batch { range, key: "k".to_owned(), bytes: vec![1_u8, 2, 3].into(), note: b"{\"v\":1}".to_vec().into() };
-        let read = unseal(range, "k".to_owned(), &sealed_bytes(&batch)).expect("whole");
-        assert_eq!((read.bytes, read.note), (batch.bytes, batch.note));
-        assert!(unseal(range, "k".to_owned(), &[0, 0, 0, 9, 1]).is_none());
-        assert!(unseal(range, "k".to_owned(), &[0]).is_none());
     }
 }

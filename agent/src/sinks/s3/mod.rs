@@ -20,7 +20,7 @@ use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
     BehaviorVersion, IdentityCache, ProvideCredentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
-    SharedCredentialsProvider, SharedHttpClient,
+    RuntimeComponents, SharedCredentialsProvider, SharedHttpClient,
 };
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::put_object::PutObjectError;
@@ -339,7 +339,7 @@ fn http_client(proxy: Option<&ProxyConfig>) -> SharedHttpClient {
     HttpBuilder::new().build_with_connector_fn(move |settings, components| {
         let mut builder = Connector::builder().proxy_config(through(&proxy));
         builder.set_connector_settings(settings.cloned());
-        builder.set_sleep_impl(components.and_then(|components| components.sleep_impl()));
+        builder.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
         builder.tls_provider(tls.clone()).build()
     })
 }
