@@ -19,6 +19,7 @@ use tidegate::sinks::runner::replay;
 use tidegate::sinks::runner::{Runner, Surroundings};
 use tidegate::sinks::{Batch, BatchLimits, DeliverError, Sink};
 use tidegate::supervise::Tasks;
+use tidegate::telemetry::beats::{Beat, Beats};
 use tidegate::telemetry::health::{JournalHealth, SinkHealth, SinkState};
 use tokio::sync::watch;
 
@@ -114,8 +115,8 @@ impl House {
         let idle = Arc::new(SinkHealth::new(SinkId::try_new("idle").expect("a name"), "double"));
         let Opened { writer, inbox, reader, head, .. } =
             record::open(&config, (0, None), &clock, &health, vec![idle]).expect("an empty folder");
-        std::thread::spawn(move || writer.run().expect("the temporary disk is fine"));
-        Self { folder, clock, reader, head, inbox, tasks: Tasks::new() }
+        std::thread::spawn(move || writer.run(&Beat::default(), None).expect("the temporary disk is fine"));
+        Self { folder, clock, reader, head, inbox, tasks: Tasks::new(Beats::default()) }
     }
 
     async fn take(&self, count: u64) {

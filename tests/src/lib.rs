@@ -35,3 +35,4 @@ pub mod oracle;
 pub mod agent;
 pub mod faketime;
 pub mod measure;
+pub mod standing;
