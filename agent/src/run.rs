@@ -266,10 +266,10 @@ impl Parts<'_> {
                 sinks.spawn(name, runner::run(make, with, replays, stop));
             }
             SinkKind::S3(s3) => {
-                let s3 = s3.clone();
+                let (s3, health) = (s3.clone(), with.health.clone());
                 let make = move |epoch: &Epoch| {
                     let place = Place { journal: &config.journal.path, device: &config.device, epoch, clock: &clock };
-                    LakeSink::open(Shelf::bucket(Bucket::new(&s3)), &of, &s3.lake, place, news.clone())
+                    LakeSink::open(Shelf::bucket(Bucket::new(&s3, &clock, &health)), &of, &s3.lake, place, news.clone())
                 };
                 sinks.spawn(name, runner::run(make, with, replays, stop));
             }

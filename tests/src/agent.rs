@@ -18,6 +18,7 @@ use crate::places;
 use crate::process::{self, Process, leashed_under};
 use crate::pty::Port;
 use crate::row::Row;
+use crate::seaweed::{KEY_ID, REGION, Seaweed};
 
 /// The agent is up in a blink; a machine that builds beside it takes longer.
 pub const START_LIMIT: Duration = Duration::from_secs(30);
@@ -100,15 +101,26 @@ pub fn mqtts_sink(name: &str, url: &str, ca: &Path, identity: Option<&Pair>, lin
 }
 
 /// A sink into a bucket, in batches of a second.
-pub fn s3_sink(name: &str, store: &crate::seaweed::Seaweed, bucket: &str) -> String {
-    let mut text = format!("[sink.{name}]\ntype = \"s3\"\nbucket = \"{bucket}\"\nformat = \"parquet\"\n");
-    let (endpoint, region) = (store.endpoint(), crate::seaweed::REGION);
-    writeln!(text, "endpoint = \"{endpoint}\"\nregion = \"{region}\"\npath_style = true").expect("a string takes it");
-    writeln!(text, "batch = {{ max_age = \"1s\" }}\n\n[sink.{name}.credentials]\ntype = \"static\"")
-        .expect("a string takes it");
-    writeln!(text, "access_key_id = \"{}\"", crate::seaweed::KEY_ID).expect("a string takes it");
-    writeln!(text, "secret_access_key_file = \"{}\"\n", store.secret_file().display()).expect("a string takes it");
-    text
+pub fn s3_sink(name: &str, store: &Seaweed, bucket: &str) -> String {
+    s3_sink_at(name, &store.endpoint(), bucket, "") + &s3_key(name, store)
+}
+
+/// The same at an endpoint of the story's, with more lines, and without credentials.
+pub fn s3_sink_at(name: &str, endpoint: &str, bucket: &str, lines: &str) -> String {
+    format!(
+        "[sink.{name}]\ntype = \"s3\"\nbucket = \"{bucket}\"\nformat = \"parquet\"\n\
+         endpoint = \"{endpoint}\"\nregion = \"{REGION}\"\npath_style = true\n\
+         batch = {{ max_age = \"1s\" }}\n{lines}\n\n"
+    )
+}
+
+/// The agent's own key to the store.
+pub fn s3_key(name: &str, store: &Seaweed) -> String {
+    format!(
+        "[sink.{name}.credentials]\ntype = \"static\"\naccess_key_id = \"{KEY_ID}\"\n\
+         secret_access_key_file = \"{}\"\n\n",
+        store.secret_file().display()
+    )
 }
 
 /// The longest that a command of the agent's may take, in seconds: the demo is asked for five.

@@ -1,4 +1,4 @@
-//! From nothing to bytes that the broker reads: name, TCP, proxy, TLS, each with words for what can go wrong there.
+//! From nothing to bytes that the far side reads: name, TCP, proxy, TLS, each with words for what can go wrong there.
 //!
 //! The client library takes a stream from us and sees neither certificates nor proxies. What we learn about the end of
 //! a connection stands in its [`Course`], because a broker that refuses our certificate says so after the handshake
@@ -6,6 +6,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
@@ -29,7 +30,6 @@ use super::refusal::Refusal;
 use super::tls::Keys;
 use super::validity;
 use super::version::Answer;
-use crate::config::MqttConfig;
 use crate::config::proxy::{ProxyConfig, ProxyKind};
 use crate::telemetry::health::{Shown, SinkHealth, TlsSession};
 use crate::telemetry::logs::chain;
@@ -143,11 +143,30 @@ impl Course {
     }
 }
 
+/// Where a connection goes.
+#[derive(Debug)]
+pub struct Target {
+    /// Who is there, in words: "the broker".
+    pub who: &'static str,
+    /// The key of the configuration that says where.
+    pub key: &'static str,
+    /// What its addresses begin with: `mqtts://`.
+    pub scheme: &'static str,
+    /// Host name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// What stands in between.
+    pub proxy: Option<ProxyConfig>,
+    /// Login, with the file that holds the password.
+    pub login: Option<(String, PathBuf)>,
+}
+
 /// Everything a connection is made from.
 #[derive(Debug, Clone)]
 pub struct Route {
     /// Whereto.
-    pub config: Arc<MqttConfig>,
+    pub target: Arc<Target>,
     /// TLS, if any.
     pub secured: Option<Secured>,
     /// How it goes.
@@ -206,18 +225,20 @@ impl Route {
     }
 
     async fn try_connect(&self, network: NetworkOptions) -> Result<Wire, ConnectError> {
-        let config = &*self.config;
-        let tcp = match &config.proxy {
-            None => self.tcp(&config.host, config.port, network).await?,
+        let target = &*self.target;
+        let tcp = match &target.proxy {
+            None => self.tcp(&target.host, target.port, network).await?,
             Some(proxy) => self.through(proxy, network).await?,
         };
         let stream = match &self.secured {
             None => Stream::Plain(tcp),
             Some(secured) => Stream::Tls(Box::new(self.handshake(secured, tcp).await?), secured.refusal.clone()),
         };
-        self.course.reach(match &config.tls {
+        self.course.reach(match &self.secured {
             None => "is this the port for mqtt://?",
-            Some(tls) if tls.alpn.is_none() => "is this a broker's port, and does it want an `alpn`?",
+            Some(secured) if secured.keys.client.alpn_protocols.is_empty() => {
+                "is this a broker's port, and does it want an `alpn`?"
+            }
             Some(_) => "is this a broker's port?",
         });
         Ok(Wire { stream, course: self.course.clone() })
@@ -248,15 +269,16 @@ impl Route {
         let shown = format!("{scheme}://{}:{}", proxy.host, proxy.port);
         let failed = |source| ConnectError::Proxy { proxy: shown.clone(), source };
         let mut tcp = self.tcp(&proxy.host, proxy.port, network).await.map_err(|error| failed(Box::new(error)))?;
-        self.course.stage.set(format!("the proxy {shown} to reach the broker"));
-        let asked: Result<(), ProxyError> = proxy::ask(&mut tcp, proxy, &self.config.host, self.config.port).await;
+        let target = &*self.target;
+        self.course.stage.set(format!("the proxy {shown} to reach {}", target.who));
+        let asked: Result<(), ProxyError> = proxy::ask(&mut tcp, proxy, &target.host, target.port).await;
         asked.map_err(|error| failed(chain(&error).into()))?;
         Ok(tcp)
     }
 
     async fn handshake(&self, secured: &Secured, tcp: TcpStream) -> Result<TlsStream<TcpStream>, ConnectError> {
         self.course.stage.set("the TLS handshake".to_owned());
-        let host = &self.config.host;
+        let host = &self.target.host;
         let name = ServerName::try_from(host.clone())
             .map_err(|_| ConnectError::Tls(format!("\"{host}\" is no name that a certificate can have")))?;
         let connector = TlsConnector::from(secured.keys.client.clone());

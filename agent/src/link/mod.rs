@@ -8,6 +8,7 @@ mod session;
 mod version;
 
 mod connect;
+pub mod fetch;
 mod proxy;
 
 mod tls;
@@ -29,8 +30,7 @@ use crate::config::MqttConfig;
 use crate::telemetry::health::SinkHealth;
 use crate::telemetry::logs::chain;
 
-use connect::{Course, Route, Secured};
-use refusal::Refusal;
+use connect::{Course, Route, Target};
 pub use session::PublishError;
 use session::{End, Pipe, Session};
 use tls::{Keyring, TlsError};
@@ -215,17 +215,26 @@ pub fn new(
 /// Where connections come from: what is the same for all of them.
 struct Roads {
     config: Arc<MqttConfig>,
+    target: Arc<Target>,
     health: Arc<SinkHealth>,
-    clock: Clock,
     keyring: Option<Keyring>,
     versions: Versions,
 }
 
 impl Roads {
     fn new(config: MqttConfig, health: Arc<SinkHealth>, clock: Clock) -> Self {
-        let keyring = config.tls.clone().map(|tls| Keyring::new(tls, clock.clone(), health.clone()));
+        let keyring = config.tls.clone().map(|tls| Keyring::new(tls, clock, health.clone()));
         let versions = Versions::new(config.version);
-        Self { config: Arc::new(config), health, clock, keyring, versions }
+        let target = Arc::new(Target {
+            who: "the broker",
+            key: "url",
+            scheme: "mqtts://",
+            host: config.host.clone(),
+            port: config.port,
+            proxy: config.proxy.clone(),
+            login: config.login.clone(),
+        });
+        Self { config: Arc::new(config), target, health, keyring, versions }
     }
 
     /// A connection from its opening to its end, and what the next one has to learn from it.
@@ -271,15 +280,8 @@ impl Roads {
 
     /// The next connection, with the keys as they are now.
     fn route(&mut self) -> Result<Route, TlsError> {
-        let secured = match &mut self.keyring {
-            None => None,
-            Some(keyring) => {
-                let keys = keyring.take()?;
-                let refusal = Arc::new(Refusal::new(&self.config, &keys, &self.clock));
-                Some(Secured { keys, refusal, health: self.health.clone() })
-            }
-        };
-        Ok(Route { config: self.config.clone(), secured, course: Arc::new(Course::default()) })
+        let secured = self.keyring.as_mut().map(|keyring| keyring.secure(&self.target)).transpose()?;
+        Ok(Route { target: self.target.clone(), secured, course: Arc::new(Course::default()) })
     }
 
     /// Waits until there are other keys to connect with.

@@ -13,6 +13,7 @@ use e2e::measure::{cpu_seconds, float, print};
 use e2e::mosquitto::Mosquitto;
 use e2e::patience::{now, pause, wait_for};
 use e2e::pty::Port;
+use e2e::seaweed::Seaweed;
 use e2e::subscriber::Subscriber;
 use e2e::talker::Talker;
 use e2e::wire::{Pace, Weather, Wire};
@@ -21,6 +22,7 @@ const LIMIT: Duration = Duration::from_mins(5);
 const NEWEST_S_MAX: f64 = 5.0;
 const IDLE_BYTES_MAX: f64 = 10_000.0;
 const REFUSED_PERCENT_MAX: f64 = 0.1;
+const UPLOAD_PERCENT_MIN: f64 = 90.0;
 const REFUSED: Duration = Duration::from_mins(1);
 
 fn main() -> io::Result<()> {
@@ -40,6 +42,9 @@ fn main() -> io::Result<()> {
                 Some((loss, congestion)) => with_loss(kind, loss, congestion)?,
             }
         }
+    }
+    if "upload".contains(&wanted) {
+        upload()?;
     }
     if wanted.is_empty() {
         idle()?;
@@ -112,6 +117,67 @@ fn with_loss(kind: Kind, loss: f64, congestion: &'static str) -> io::Result<()> 
     drop(broker);
     let seconds = air.bulk(bytes, dir.path());
     println!("{:<42} {:>9.1} %   (seed {seed})", "  the same as one plain TCP transfer", kind.used(bytes, seconds));
+    Ok(())
+}
+
+/// A backlog of objects as a farm has them, 50,000 rows of two to three bytes each, over 10 Mbit/s with a round trip of 40 ms.
+fn upload() -> io::Result<()> {
+    const ROWS: u64 = 1_200_000;
+    /// What is read before more is said: the door of the journal is not to be full.
+    const STEP: u64 = 20_000;
+    let pace = Pace { delay: Duration::from_millis(20), bytes_per_second: 10_000_000 / 8 };
+    let dir = tempfile::tempdir()?;
+    let store = Seaweed::shared();
+    store.make_bucket("backlog");
+    let wire = Wire::to(store.port(), Some(pace));
+    let port = Port::plugged(&dir.path().join("port"));
+    let endpoint = format!("http://127.0.0.1:{}", wire.port());
+    let config = agent::preamble(dir.path(), "100ms")
+        + &agent::counter("counter", port.path())
+        + &agent::s3_sink_at("lake", &endpoint, "backlog", "")
+        + &agent::s3_key("lake", &store);
+    wire.turn(Weather::Cut);
+    let mut agent = Agent::started(dir.path(), &config);
+    agent.wait_open(&port, "counter");
+    // A value that wanders, in thousandths.
+    let mut value = 8_000_u64;
+    let mut next = |number: u64| {
+        value += (number.wrapping_mul(2_654_435_761) >> 16) % 4_001;
+        value = value.saturating_sub(2_000).clamp(1_000, 30_000);
+        format!("n,{}.{:03}\r\n", value / 1_000, value % 1_000)
+    };
+    let lag = |status: &serde_json::Value| item(status, "sinks", "lake")["lag_readings"].as_u64().unwrap_or_default();
+    for begin in (0..ROWS).step_by(usize::try_from(STEP).expect("small")) {
+        for lines in (begin..begin + STEP).collect::<Vec<u64>>().chunks(5_000) {
+            port.send(&lines.iter().flat_map(|number| next(*number).into_bytes()).collect::<Vec<u8>>(), LIMIT);
+        }
+        agent.wait_until("what was said to be read", LIMIT, |status| lag(status) >= begin + STEP);
+    }
+    wire.turn(Weather::Fair);
+    wait_for("the store to be reached", LIMIT, String::new, || (wire.bytes().0 > 0).then_some(()));
+    let (begin, mut last, spent) = (now(), (now(), 0), cpu_seconds(&agent)?);
+    let mut look_at = begin;
+    loop {
+        pause(Duration::from_millis(10));
+        let up = wire.bytes().0;
+        if up > last.1 {
+            last = (now(), up);
+        }
+        // Asking costs what the agent could use.
+        if look_at.elapsed() > Duration::from_secs(1) {
+            look_at = now();
+            if agent.status().is_some_and(|status| lag(&status) < 50_000) {
+                break;
+            }
+        }
+    }
+    let took = last.0.duration_since(begin).as_secs_f64();
+    let used = float(last.1) / (took * float(pace.bytes_per_second)) * 100.0;
+    let spent = cpu_seconds(&agent)? - spent;
+    println!("{:<42} {:>9.2} B", "  a row of the backlog", float(last.1) / float(ROWS));
+    println!("{:<42} {:>9.2} us", "  CPU for it, from the journal to the line", spent * 1e6 / float(ROWS));
+    print("10 Mbit/s, 40 ms: line used by an upload", "%", used, UPLOAD_PERCENT_MIN, true);
+    agent.terminate();
     Ok(())
 }
 

@@ -295,7 +295,7 @@ impl Session {
         keepalive: Duration,
     ) -> Result<Self, OpenError> {
         let course = route.course.clone();
-        let login = match &route.config.login {
+        let login = match &route.target.login {
             None => None,
             Some((username, file)) => {
                 let password = std::fs::read_to_string(file)

@@ -13,7 +13,9 @@ mod deliver;
 mod flow;
 mod plan;
 pub mod replay;
+mod sealed;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -21,9 +23,9 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use journal::{Cursor, CursorFile, JournalError, Loaded, NamedBatch, Reader, SealedStore};
+use journal::{Cursor, CursorFile, JournalError, Loaded, Reader, SealedStore};
 use model::{Epoch, Gap, GapReason, RangeSet, Record, Seq, SeqRange, SinkId};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::block_in_place;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -40,6 +42,7 @@ use deliver::{End, Outcome, deliver};
 use flow::Flow;
 use plan::{Next, Plan, Waiting};
 use replay::{Looked, Looks, Replay};
+use sealed::sealed_bytes;
 
 /// How often a cursor that moved is written where nothing but duplicates hangs on it.
 const STORE_EVERY: Duration = Duration::from_secs(5);
@@ -49,9 +52,6 @@ const TEND_EVERY: Duration = Duration::from_secs(1);
 const END_LIMIT: Duration = Duration::from_secs(4);
 /// How long a loop waits that met a disk which is full, read-only or gone.
 const DISK_WAIT: Duration = Duration::from_secs(1);
-/// Room in the store of sealed batches for the frame, the directory and a batch whose removal waits.
-const SEALED_SLACK_BYTES: u64 = 64 << 10;
-
 /// Connections on which nothing arrives, in a row, before one batch is suspected of that.
 const BARREN_MAX: u32 = 3;
 
@@ -140,6 +140,11 @@ pub struct Runner<S> {
     /// Confirmed, or under way.
     claimed: RangeSet,
     under_way: UnderWay,
+    /// Tells those under way that one has got through.
+    through: Arc<Notify>,
+    /// Where those under way begin, and sealed ones that have arrived before one that lies before them.
+    going: BTreeSet<Seq>,
+    arrived: BTreeMap<Seq, Batch>,
     /// One a lane.
     waiting: [Option<Waiting>; 2],
     flow: Flow,
@@ -206,6 +211,9 @@ impl<S: Sink> Runner<S> {
             quarantined,
             claimed,
             under_way: FuturesUnordered::new(),
+            through: Arc::default(),
+            going: BTreeSet::new(),
+            arrived: BTreeMap::new(),
             waiting: [None; 2],
             flow: Flow::default(),
             live_from: Seq(0),
@@ -276,10 +284,11 @@ impl<S: Sink> Runner<S> {
             Action::PutBack(looked) => self.put_back(looked)?,
             Action::Tend => {
                 self.tend(false).await;
-                return Ok(());
+                return self.settle();
             }
             Action::Look | Action::End => return Ok(()),
         }
+        self.settle()?;
         // Only what went to the disk says that it is back.
         self.note_disk(None);
         Ok(())
@@ -308,7 +317,7 @@ impl<S: Sink> Runner<S> {
         stop: &CancellationToken,
     ) -> Result<Action, JournalError> {
         let is_reachable = self.sink.is_reachable();
-        let is_free = self.under_way.len() < self.sink.limits().window && self.has_room();
+        let is_free = self.under_way.len() + self.arrived.len() < self.sink.limits().window && self.has_room();
         let mut next = if is_free { self.look().await? } else { Next::Nothing };
         if let Next::Due(range) = next {
             next = match self.with.meter.may_send(Instant::now(), self.with.clock.now()) {
@@ -371,27 +380,6 @@ impl<S: Sink> Runner<S> {
         is_done || Instant::now() >= deadline || self.with.health.state.get() != SinkState::Ok
     }
 
-    /// Batches that were named before the last end go first, the same bytes to the same key.
-    fn resume_named(&mut self) {
-        for named in self.cursor.named().to_vec() {
-            self.claimed.insert(named.range);
-            match self.sealed.get(named.range) {
-                Ok(Some(bytes)) => {
-                    if let Some(batch) = unseal(named.range, named.key, &bytes) {
-                        self.send(batch);
-                        continue;
-                    }
-                    warn!(sink = %self.with.id, range = %named.range, "sealed batch unreadable, encoding it again");
-                }
-                Ok(None) => {}
-                Err(error) => warn!(sink = %self.with.id, %error, "sealed batch damaged, encoding it again"),
-            }
-            // The loop finds the hole and cuts it again; the same version makes the same bytes.
-            self.claimed.remove(named.range);
-            self.cursor.forget(named.range);
-        }
-    }
-
     /// Reads, encodes, seals and names a batch from the beginning of `range`, and sends it on its way.
     async fn start(&mut self, range: SeqRange) -> Result<(), JournalError> {
         self.waiting = [None; 2];
@@ -417,35 +405,33 @@ impl<S: Sink> Runner<S> {
         Ok(())
     }
 
-    /// How large a batch may be that is sealed, so that a window of them fits.
-    fn sealed_batch_bytes_max(&self) -> usize {
-        let window = u64::try_from(self.sink.limits().window.max(1)).unwrap_or(u64::MAX);
-        let bytes = (self.with.bytes.sealed / window).saturating_sub(SEALED_SLACK_BYTES);
-        usize::try_from(bytes).unwrap_or(usize::MAX)
-    }
-
-    /// Name the batch before sending it.
-    fn seal(&mut self, batch: &Batch) -> Result<(), JournalError> {
-        block_in_place(|| self.sealed.put(batch.range, &sealed_bytes(batch)))?;
-        self.cursor.begin(NamedBatch { range: batch.range, key: batch.key.clone(), sealed: true });
-        self.store()
-    }
-
     fn send(&mut self, batch: Batch) {
         let (sink, health, clock) = (self.sink.clone(), self.with.health.clone(), self.with.clock.clone());
         let now = Instant::now();
         self.with.meter.spend(self.sink.cost(&batch), now, self.with.clock.now());
         self.flow.sent(batch.bytes.len(), now);
-        self.under_way.push(Box::pin(deliver(sink, batch, health, clock)));
+        self.going.insert(batch.range.first);
+        self.under_way.push(Box::pin(deliver(
+            sink,
+            batch,
+            health,
+            (clock, self.with.meter.clone()),
+            self.through.clone(),
+        )));
     }
 
     fn take(&mut self, outcome: Outcome) -> Result<(), JournalError> {
         let Outcome { batch, end } = outcome;
         self.flow.done(batch.bytes.len(), matches!(end, End::Arrived), Instant::now());
+        self.going.remove(&batch.range.first);
         match end {
             End::Arrived => {
                 self.has_arrived = true;
                 self.acquit(batch.range);
+                if self.sink.is_sealed() {
+                    self.arrived.insert(batch.range.first, batch);
+                    return Ok(());
+                }
                 self.confirm(batch.range, batch.range.len())
             }
             End::Away => {
@@ -533,7 +519,12 @@ impl<S: Sink> Runner<S> {
     }
 
     async fn tend(&mut self, is_end: bool) {
-        match self.sink.tend(is_end).await {
+        let tended = self.sink.tend(is_end).await;
+        let beside = self.sink.spent_beside();
+        if beside > 0 {
+            self.with.meter.spend(beside, Instant::now(), self.with.clock.now());
+        }
+        match tended {
             Ok(()) if self.under_way.is_empty() => {
                 let is_spent =
                     matches!(self.with.meter.may_send(Instant::now(), self.with.clock.now()), Err(Wait::Month(_)));
@@ -567,33 +558,5 @@ impl<S: Sink> Runner<S> {
             error!(sink = %self.with.id, %range, "no room for a gap event in the journal, the log has it");
         }
         info!(sink = %self.with.id, %range, reason = reason.as_str(), "records lost to this sink, gap recorded");
-    }
-}
-
-/// A sealed batch on disk: the note's length, the note, the bytes.
-fn sealed_bytes(batch: &Batch) -> Vec<u8> {
-    let length = u32::try_from(batch.note.len()).expect("a note is one manifest line");
-    [&length.to_be_bytes()[..], &batch.note, &batch.bytes].concat()
-}
-
-fn unseal(range: SeqRange, key: String, sealed: &[u8]) -> Option<Batch> {
-    let (length, rest) = sealed.split_first_chunk::<4>()?;
-    let (note, bytes) = rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
-    Some(Batch { range, key, bytes: bytes.to_vec().into(), note: note.to_vec().into() })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_sealed_batch_reads_back_as_it_was() {
-        let range = SeqRange::new(Seq(3), Seq(9));
-        let batch =
-            Batch { range, key: "k".to_owned(), bytes: vec![1_u8, 2, 3].into(), note: b"{\"v\":1}".to_vec().into() };
-        let read = unseal(range, "k".to_owned(), &sealed_bytes(&batch)).expect("whole");
-        assert_eq!((read.bytes, read.note), (batch.bytes, batch.note));
-        assert!(unseal(range, "k".to_owned(), &[0, 0, 0, 9, 1]).is_none());
-        assert!(unseal(range, "k".to_owned(), &[0]).is_none());
     }
 }
