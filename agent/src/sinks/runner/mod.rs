@@ -52,8 +52,11 @@ const TEND_EVERY: Duration = Duration::from_secs(1);
 const END_LIMIT: Duration = Duration::from_secs(4);
 /// How long a loop waits that met a disk which is full, read-only or gone.
 const DISK_WAIT: Duration = Duration::from_secs(1);
-/// Connections on which nothing arrives, in a row, before one batch is suspected of that.
+/// Connections on which next to nothing arrives, in a row, before one batch is suspected of that.
 const BARREN_MAX: u32 = 3;
+/// So many batches that arrive over a connection show that the line is to blame for its end: what stands before one that the
+/// far side hangs up on is fewer.
+const FRUITFUL_MIN: u32 = 4;
 
 type UnderWay = FuturesUnordered<Pin<Box<dyn Future<Output = Outcome> + Send>>>;
 
@@ -157,9 +160,9 @@ pub struct Runner<S> {
     refusals: u32,
     /// What goes when there is nothing else to send.
     shunned: RangeSet,
-    /// Connections in a row on which nothing arrived, and whether something has on this one.
+    /// Connections in a row on which next to nothing arrived, and how many batches have on this one.
     barren: u32,
-    has_arrived: bool,
+    carried: u32,
     is_moved: bool,
     /// What the local disk last refused.
     disk_trouble: Option<String>,
@@ -222,7 +225,7 @@ impl<S: Sink> Runner<S> {
             refusals: 0,
             shunned: RangeSet::new(),
             barren: 0,
-            has_arrived: false,
+            carried: 0,
             is_moved: false,
             disk_trouble: None,
             spent: Vec::new(),
@@ -426,7 +429,7 @@ impl<S: Sink> Runner<S> {
         self.going.remove(&batch.range.first);
         match end {
             End::Arrived => {
-                self.has_arrived = true;
+                self.carried = self.carried.saturating_add(1);
                 self.acquit(batch.range);
                 if self.sink.is_sealed() {
                     self.arrived.insert(batch.range.first, batch);
@@ -449,13 +452,14 @@ impl<S: Sink> Runner<S> {
 
     /// The hole is found again once there is a connection; what goes first is decided then.
     ///
-    /// Where connection after connection ends and nothing has arrived, one of those under way may be why, without the far
+    /// Where connection after connection ends and next to nothing has arrived, one of those under way may be why, without the far
     /// side's word for it: each goes alone then, and the one that it happens to again goes last, for ever if need be. What
     /// went before it over that connection does not acquit it, and a line that was to blame after all costs it its turn.
     fn send_back(&mut self, range: SeqRange) {
         self.claimed.remove(range);
         self.with.health.state.set(SinkState::Retrying);
-        let is_barren = !self.has_arrived && self.barren + 1 >= BARREN_MAX;
+        let is_fruitful = self.carried >= FRUITFUL_MIN;
+        let is_barren = !is_fruitful && self.barren + 1 >= BARREN_MAX;
         if self.suspects.missing(range).is_empty() {
             self.shunned.insert(range);
             self.suspects.remove(range);
@@ -463,8 +467,8 @@ impl<S: Sink> Runner<S> {
             self.suspects.insert(range);
         }
         if self.under_way.is_empty() {
-            self.barren = if self.has_arrived { 0 } else { self.barren + 1 };
-            self.has_arrived = false;
+            self.barren = if is_fruitful { 0 } else { self.barren + 1 };
+            self.carried = 0;
         }
     }
 
