@@ -26,6 +26,7 @@ use crate::sinks::runner::replay::{self, Replay, Replays};
 use crate::sinks::runner::{self, Surroundings};
 use crate::sinks::s3::Bucket;
 use crate::supervise::Tasks;
+use crate::telemetry::beats::Beats;
 use crate::telemetry::health::{Health, InstrumentHealth, JournalHealth, SinkHealth};
 
 /// How long each group of tasks may take to end: ten seconds in all, as `docs/SEMANTICS.md` says.
@@ -70,7 +71,8 @@ pub struct Agent {
 
 impl Agent {
     /// Starts every part. Ports, brokers, stores and the disk may be missing: each is waited for by its own task.
-    pub fn start(config: &Arc<Config>, flushes_at_end: bool) -> Result<Self, RunError> {
+    /// `beats` is told who is alive.
+    pub fn start(config: &Arc<Config>, flushes_at_end: bool, beats: &Beats) -> Result<Self, RunError> {
         let clock = Clock::with_anchors_in(&config.journal.path);
         let started_ms = clock.mono_ms();
         let health = Arc::new(health_of(config));
@@ -80,12 +82,12 @@ impl Agent {
         let parts =
             Parts { config, clock: &clock, reader: &reader, health: &health, inbox: &inbox, head: &head, alarms };
         // Sinks first: their cursors say what retention may take, and the writer asks for that at once.
-        let mut links = Tasks::new();
-        let mut sinks = Tasks::new();
+        let mut links = Tasks::new(beats.clone());
+        let mut sinks = Tasks::new(beats.clone());
         let replays = parts.start_sinks(flushes_at_end, &mut sinks, &mut links);
-        let writer = start_writer(writer)?;
+        let writer = start_writer(writer, beats)?;
         parts.say_boot();
-        let mut buses = Tasks::new();
+        let mut buses = Tasks::new(beats.clone());
         buses.spawn("clock".to_owned(), record::watch_clock(clock.clone(), inbox.clone(), buses.stop_token()));
         if !config.device.health_every.is_zero() {
             let (reader, doors) = (reader.clone(), (inbox.clone(), clock.clone()));
@@ -108,7 +110,7 @@ impl Agent {
             started_ms,
             replays: Arc::new(replays),
         };
-        let control = server::start(answers, control_stop.clone())
+        let control = server::start(answers, beats.clone(), control_stop.clone())
             .map_err(|source| RunError::Disk { what: "control thread".to_owned(), source })?;
         Ok(Self { health, reader, buses, sinks, links, control_stop, control: Some(control), inbox, writer })
     }
@@ -166,12 +168,16 @@ fn health_of(config: &Config) -> Health {
     Health { instruments: instruments.collect(), sinks: sinks.collect(), journal: Arc::new(JournalHealth::default()) }
 }
 
-fn start_writer(writer: record::Writer) -> Result<oneshot::Receiver<Result<(), JournalError>>, RunError> {
+fn start_writer(
+    writer: record::Writer,
+    beats: &Beats,
+) -> Result<oneshot::Receiver<Result<(), JournalError>>, RunError> {
     let (ended, receiver) = oneshot::channel();
+    let (beat, every) = (beats.beat("record"), beats.every());
     std::thread::Builder::new()
         .name("record".to_owned())
         .spawn(move || {
-            if ended.send(writer.run()).is_err() {
+            if ended.send(writer.run(&beat, every)).is_err() {
                 warn!("nobody waits for the journal's writer any more");
             }
         })
@@ -231,7 +237,7 @@ impl Parts<'_> {
         let clock = self.clock.clone();
         let (link, task) = link::new(mqtt.clone(), presence, with.health.clone(), clock.clone(), links.stop_token());
         links.spawn(format!("link:{}", with.id), task);
-        Beside { link, meter: with.meter.clone(), clock, topic: mqtt.beside.clone() }
+        Beside { link, meter: with.meter.clone(), clock, topic: mqtt.beside.clone(), unlucky: 0 }
     }
 
     fn start_sink(
@@ -260,10 +266,10 @@ impl Parts<'_> {
                 sinks.spawn(name, runner::run(make, with, replays, stop));
             }
             SinkKind::S3(s3) => {
-                let s3 = s3.clone();
+                let (s3, health) = (s3.clone(), with.health.clone());
                 let make = move |epoch: &Epoch| {
                     let place = Place { journal: &config.journal.path, device: &config.device, epoch, clock: &clock };
-                    LakeSink::open(Shelf::bucket(Bucket::new(&s3)), &of, &s3.lake, place, news.clone())
+                    LakeSink::open(Shelf::bucket(Bucket::new(&s3, &clock, &health)), &of, &s3.lake, place, news.clone())
                 };
                 sinks.spawn(name, runner::run(make, with, replays, stop));
             }

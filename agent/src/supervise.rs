@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::time::Duration;
 
+use crate::telemetry::beats::Beats;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, error, info_span, warn};
@@ -14,12 +15,13 @@ pub struct Tasks {
     set: JoinSet<()>,
     names: HashMap<Id, String>,
     stop: CancellationToken,
+    beats: Beats,
 }
 
 impl Tasks {
-    /// An empty table.
-    pub fn new() -> Self {
-        Self::default()
+    /// An empty table, whose tasks are seen to beat.
+    pub fn new(beats: Beats) -> Self {
+        Self { beats, ..Self::default() }
     }
 
     /// Cancelled when the tasks of this table are to end.
@@ -30,6 +32,7 @@ impl Tasks {
     /// Starts a task under a name such as `bus:rs485`.
     pub fn spawn(&mut self, name: String, task: impl Future<Output = ()> + Send + 'static) {
         let span = info_span!("task", name = %name);
+        let task = self.beats.clone().watched(name.clone(), task);
         let id = self.set.spawn(task.instrument(span)).id();
         self.names.insert(id, name);
     }

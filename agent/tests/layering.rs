@@ -19,7 +19,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("run", &["acquire", "clock", "config", "control", "link", "record", "sinks", "supervise", "telemetry"]),
     ("simulate", &[]),
     ("sinks", &["backoff", "clock", "config", "link", "record", "telemetry"]),
-    ("supervise", &[]),
+    ("supervise", &["telemetry"]),
     ("telemetry", &[]),
 ];
 

@@ -22,6 +22,7 @@ use super::{Exit, load};
 use crate::config::{Config, simulated};
 use crate::run::Agent;
 use crate::simulate::Simulator;
+use crate::telemetry::beats::Beats;
 use crate::telemetry::health::Health;
 use crate::telemetry::logs;
 use model::Value;
@@ -118,7 +119,7 @@ async fn show_agent(
     mut simulators: Vec<Simulator>,
     is_live: bool,
 ) -> anyhow::Result<()> {
-    let mut agent = Agent::start(config, true)?;
+    let mut agent = Agent::start(config, true, &Beats::default())?;
     let ended_at = args.seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let listen = |kind| signal(kind).expect("the kernel takes handlers for these signals");
     let (mut term, mut int) = (listen(SignalKind::terminate()), listen(SignalKind::interrupt()));

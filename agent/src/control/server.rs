@@ -30,6 +30,7 @@ use super::tail::{self, Query};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::sinks::runner::replay::Replays;
+use crate::telemetry::beats::Beats;
 use crate::telemetry::health::Health;
 
 /// Readable and writable for owner and group, nobody else.
@@ -58,16 +59,16 @@ pub struct Answers {
 
 /// Serves on a thread of its own until told to stop. A socket that can not be made is said and done without: the
 /// readings matter more than the questions.
-pub fn start(answers: Answers, stop: CancellationToken) -> io::Result<std::thread::JoinHandle<()>> {
+pub fn start(answers: Answers, beats: Beats, stop: CancellationToken) -> io::Result<std::thread::JoinHandle<()>> {
     let path = answers.config.local.socket.clone();
     std::thread::Builder::new().name("control".to_owned()).spawn(move || {
-        if let Err(error) = serve(&path, answers, &stop) {
+        if let Err(error) = serve(&path, answers, beats, &stop) {
             warn!(socket = %path.display(), %error, "no control socket: `status` and `tail` will not reach this agent");
         }
     })
 }
 
-fn serve(path: &Path, answers: Answers, stop: &CancellationToken) -> io::Result<()> {
+fn serve(path: &Path, answers: Answers, beats: Beats, stop: &CancellationToken) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let served = runtime.block_on(async {
         let listener = listen(path)?;
@@ -81,6 +82,7 @@ fn serve(path: &Path, answers: Answers, stop: &CancellationToken) -> io::Result<
             .with_state(answers);
         tokio::select! {
             served = axum::serve(listener, router) => served,
+            () = beats.watched("control".to_owned(), std::future::pending()) => Ok(()),
             () = stop.cancelled() => Ok(()),
         }
     });

@@ -25,6 +25,7 @@ use tracing::{error, info, warn};
 
 use crate::clock::{self, Clock};
 use crate::config::JournalConfig;
+use crate::telemetry::beats::Beat;
 use crate::telemetry::health::{JournalHealth, SinkHealth};
 pub use alarms::Alarm;
 use alarms::Alarms;
@@ -194,10 +195,12 @@ pub fn open(
 }
 
 impl Writer {
-    /// Writes until every way in is gone, then commits once more.
-    pub fn run(mut self) -> Result<(), JournalError> {
+    /// Writes until every way in is gone, then commits once more. Each turn of the loop beats, at least so often.
+    pub fn run(mut self, beat: &Beat, every: Option<Duration>) -> Result<(), JournalError> {
         loop {
-            let message = match self.rx.recv_timeout(self.until_due()) {
+            beat.strike();
+            let wait = self.until_due();
+            let message = match self.rx.recv_timeout(every.map_or(wait, |every| wait.min(every))) {
                 Ok(message) => Some(message),
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => break,
