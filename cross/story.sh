@@ -18,7 +18,7 @@ export NO_COLOR=1
 on_exit() {
     local code=$?
     [ -z "$agent" ] || kill -KILL "$agent" 2>/dev/null || true
-    [ $code -eq 0 ] || tail -n 20 "$dir"/*.log >&2
+    [ $code -eq 0 ] || tail -n 20 "$dir"/*.log "$dir"/*.out >&2
     rm -rf "$dir"
 }
 
