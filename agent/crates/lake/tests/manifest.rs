@@ -171,6 +171,7 @@ fn a_line_that_says_something_else_than_its_object_is_named_by_field() {
         assert!(with(|line| line.rows = 8).contains("`rows`"));
         assert!(with(|line| line.time_max = Timestamp::from_millis(0)).contains("`time_min, time_max`"));
         assert!(with(|line| line.instruments[0].mean = Some(9.0)).contains("`instruments`"));
+        assert!(with(|line| line.instruments[0].unit = Some("Cel".to_owned())).contains("`instruments`"));
         assert!(with(|line| line.gaps.clear()).contains("`gaps`"));
         assert!(with(|line| line.quality.clear()).contains("`quality`"));
         assert!(with(|line| line.clock.clear()).contains("`clock`"));
@@ -178,6 +179,15 @@ fn a_line_that_says_something_else_than_its_object_is_named_by_field() {
         assert!(with(|line| line.key = line.key.replace("11-22", "11-23")).contains("key does not name"));
         assert!(with(|line| line.key = line.key.replace("farm", "..")).contains("key does not name"));
     }
+}
+
+#[test]
+fn a_line_of_before_a_series_had_its_unit_is_held_against_its_object_all_the_same() {
+    let Object { mut line, bytes, .. } = encode(Format::Parquet, &mixed());
+    line.instruments.iter_mut().for_each(|series| series.unit = None);
+    assert_eq!(verify_object(&line, &bytes), Ok(()));
+    line.instruments[0].max = Some(9.0);
+    assert!(verify_object(&line, &bytes).is_err());
 }
 
 #[test]
