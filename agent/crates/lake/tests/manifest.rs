@@ -183,7 +183,7 @@ fn a_line_that_says_something_else_than_its_object_is_named_by_field() {
 
 #[test]
 fn a_line_of_before_a_series_had_its_unit_is_held_against_its_object_all_the_same() {
-    let Object { mut line, bytes, .. } = encode(Format::Parquet, &mixed());
+    let lake::Object { mut line, bytes, .. } = encode(Format::Parquet, &mixed());
     line.instruments.iter_mut().for_each(|series| series.unit = None);
     assert_eq!(verify_object(&line, &bytes), Ok(()));
     line.instruments[0].max = Some(9.0);
