@@ -237,7 +237,7 @@ impl Parts<'_> {
         let clock = self.clock.clone();
         let (link, task) = link::new(mqtt.clone(), presence, with.health.clone(), clock.clone(), links.stop_token());
         links.spawn(format!("link:{}", with.id), task);
-        Beside { link, meter: with.meter.clone(), clock, topic: mqtt.beside.clone() }
+        Beside { link, meter: with.meter.clone(), clock, topic: mqtt.beside.clone(), unlucky: 0 }
     }
 
     fn start_sink(
@@ -266,10 +266,10 @@ impl Parts<'_> {
                 sinks.spawn(name, runner::run(make, with, replays, stop));
             }
             SinkKind::S3(s3) => {
-                let s3 = s3.clone();
+                let (s3, health) = (s3.clone(), with.health.clone());
                 let make = move |epoch: &Epoch| {
                     let place = Place { journal: &config.journal.path, device: &config.device, epoch, clock: &clock };
-                    LakeSink::open(Shelf::bucket(Bucket::new(&s3)), &of, &s3.lake, place, news.clone())
+                    LakeSink::open(Shelf::bucket(Bucket::new(&s3, &clock, &health)), &of, &s3.lake, place, news.clone())
                 };
                 sinks.spawn(name, runner::run(make, with, replays, stop));
             }

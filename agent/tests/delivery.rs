@@ -33,6 +33,9 @@ struct Double {
     /// Goes into the encoding: another agent version would encode otherwise.
     version: u8,
     seen: Arc<Mutex<Vec<Batch>>>,
+    /// The batch that begins with 1 does not get through.
+    is_first_held: Arc<AtomicBool>,
+    settled: Arc<Mutex<Vec<Seq>>>,
 }
 
 impl Sink for Double {
@@ -55,11 +58,17 @@ impl Sink for Double {
     }
 
     async fn deliver(&self, batch: &Batch) -> Result<(), DeliverError> {
-        if !self.is_up.load(Ordering::Relaxed) {
+        let is_held = batch.range.first == Seq(1) && self.is_first_held.load(Ordering::Relaxed);
+        if is_held || !self.is_up.load(Ordering::Relaxed) {
             return Err(DeliverError::retry("the far side is away"));
         }
         (self.verdict)(batch)?;
         self.seen.lock().expect("no panics here").push(batch.clone());
+        Ok(())
+    }
+
+    fn settle(&self, batch: &Batch) -> std::io::Result<()> {
+        self.settled.lock().expect("no panics here").push(batch.range.first);
         Ok(())
     }
 
@@ -74,7 +83,15 @@ fn accept(_: &Batch) -> Result<(), DeliverError> {
 }
 
 fn double(verdict: Verdict) -> Double {
-    Double { verdict, is_up: Arc::new(true.into()), is_sealed: false, version: 1, seen: Arc::default() }
+    Double {
+        verdict,
+        is_up: Arc::new(true.into()),
+        is_sealed: false,
+        version: 1,
+        seen: Arc::default(),
+        is_first_held: Arc::default(),
+        settled: Arc::default(),
+    }
 }
 
 /// A journal with its writer, and what runners need of it.
@@ -209,6 +226,26 @@ async fn a_sealed_batch_goes_out_after_a_crash_with_the_same_bytes_under_the_sam
     assert_eq!((seen[0].key.as_str(), seen[0].range), ("k1", SeqRange::new(Seq(1), Seq(11))));
     assert_eq!(seen[0].bytes[0], 1, "sealed by the version that named it");
     assert_eq!(seen[1].bytes[0], 2, "what was not named is encoded now");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sealed_batches_that_arrive_out_of_order_are_settled_and_confirmed_in_the_order_of_the_journal() {
+    let mut house = House::new();
+    house.take(40).await;
+    let sink = Double { is_sealed: true, is_first_held: Arc::new(true.into()), ..double(accept) };
+    let (seen, settled, is_held) = (sink.seen.clone(), sink.settled.clone(), sink.is_first_held.clone());
+    let health = house.start("lake", sink);
+    until("the second to arrive", || delivered(&seen) == 10).await;
+    until("a second attempt at the first", || health.state.get() == SinkState::Retrying).await;
+    assert!(settled.lock().expect("no panics here").is_empty(), "it waits for the first");
+    assert_eq!(
+        (health.confirmed.load(Ordering::Relaxed), delivered(&seen)),
+        (0, 10),
+        "and holds its place in the window"
+    );
+    is_held.store(false, Ordering::Relaxed);
+    until("everything to arrive", || health.confirmed.load(Ordering::Relaxed) == 40).await;
+    assert_eq!(*settled.lock().expect("no panics here"), [1, 11, 21, 31].map(Seq));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

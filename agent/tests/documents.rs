@@ -9,15 +9,19 @@ use std::process::Command;
 use tidegate::config::{Config, Layers, load};
 
 fn blocks(document: &str, language: &str) -> String {
+    each_block(document, language).join(if language == "toml" { "\n" } else { "" })
+}
+
+fn each_block(document: &str, language: &str) -> Vec<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
     let text = fs::read_to_string(root.join(document)).expect("a document");
-    let blocks: Vec<&str> = text
+    let blocks: Vec<String> = text
         .split(&format!("```{language}\n"))
         .skip(1)
-        .map(|rest| rest.split("```").next().unwrap_or_default())
+        .map(|rest| rest.split("```").next().unwrap_or_default().to_owned())
         .collect();
     assert!(!blocks.is_empty(), "{document} shows no {language}");
-    blocks.join(if language == "toml" { "\n" } else { "" })
+    blocks
 }
 
 fn checked(text: &str) -> Config {
@@ -45,6 +49,13 @@ fn the_reference_shows_configurations_that_are_right() {
     let temperature = temperature.expect("the profile's quantity");
     assert_eq!(temperature.offset.to_string(), "-0.12", "ours wins over the profile's");
     assert_eq!(temperature.series.unit, "Cel", "and the rest of it stays");
+}
+
+#[test]
+fn the_guide_to_the_cloud_shows_configurations_that_are_right() {
+    for block in each_block("docs/CLOUD.md", "toml") {
+        assert_eq!(checked(&block).sinks.len(), 2);
+    }
 }
 
 #[test]

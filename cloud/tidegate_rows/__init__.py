@@ -7,7 +7,7 @@
 
 A row is what a line of the lake's NDJSON is: `seq, epoch, time, clock, instrument, quantity, value, unit, quality,
 tags` for a reading, `seq, epoch, time, clock, event` and its facts for an event; with `device` and `site` in front.
-`docs/CLOUD.md` describes what is read here.
+`docs/MQTT.md` describes what is read here.
 
 Standard library only, but for zstd before Python 3.14: `zstandard` or `backports.zstd` is used where it is installed.
 """

@@ -52,7 +52,7 @@ except LacksHeading as lacks:
     seqs = [row["seq"] for row in wanted]
     assert lacks.first <= min(seqs) and max(seqs) < lacks.next, lacks
 
-document = (cloud.parent / "docs/CLOUD.md").read_text(encoding="utf-8")
+document = (cloud.parent / "docs/MQTT.md").read_text(encoding="utf-8")
 shown = [block.split("```")[0] for block in document.split("```json\n")[1:]]
 for block in (block for block in shown if '"first"' in block):
     message = json.loads(block)

@@ -15,9 +15,10 @@ use serde_json::Value;
 use crate::patience::wait_for;
 use crate::pki::Pair;
 use crate::places;
-use crate::process::{self, Process, leashed};
+use crate::process::{self, Process, leashed_under};
 use crate::pty::Port;
 use crate::row::Row;
+use crate::seaweed::{KEY_ID, REGION, Seaweed};
 
 /// The agent is up in a blink; a machine that builds beside it takes longer.
 pub const START_LIMIT: Duration = Duration::from_secs(30);
@@ -100,15 +101,26 @@ pub fn mqtts_sink(name: &str, url: &str, ca: &Path, identity: Option<&Pair>, lin
 }
 
 /// A sink into a bucket, in batches of a second.
-pub fn s3_sink(name: &str, store: &crate::seaweed::Seaweed, bucket: &str) -> String {
-    let mut text = format!("[sink.{name}]\ntype = \"s3\"\nbucket = \"{bucket}\"\nformat = \"parquet\"\n");
-    let (endpoint, region) = (store.endpoint(), crate::seaweed::REGION);
-    writeln!(text, "endpoint = \"{endpoint}\"\nregion = \"{region}\"\npath_style = true").expect("a string takes it");
-    writeln!(text, "batch = {{ max_age = \"1s\" }}\n\n[sink.{name}.credentials]\ntype = \"static\"")
-        .expect("a string takes it");
-    writeln!(text, "access_key_id = \"{}\"", crate::seaweed::KEY_ID).expect("a string takes it");
-    writeln!(text, "secret_access_key_file = \"{}\"\n", store.secret_file().display()).expect("a string takes it");
-    text
+pub fn s3_sink(name: &str, store: &Seaweed, bucket: &str) -> String {
+    s3_sink_at(name, &store.endpoint(), bucket, "") + &s3_key(name, store)
+}
+
+/// The same at an endpoint of the story's, with more lines, and without credentials.
+pub fn s3_sink_at(name: &str, endpoint: &str, bucket: &str, lines: &str) -> String {
+    format!(
+        "[sink.{name}]\ntype = \"s3\"\nbucket = \"{bucket}\"\nformat = \"parquet\"\n\
+         endpoint = \"{endpoint}\"\nregion = \"{REGION}\"\npath_style = true\n\
+         batch = {{ max_age = \"1s\" }}\n{lines}\n\n"
+    )
+}
+
+/// The agent's own key to the store.
+pub fn s3_key(name: &str, store: &Seaweed) -> String {
+    format!(
+        "[sink.{name}.credentials]\ntype = \"static\"\naccess_key_id = \"{KEY_ID}\"\n\
+         secret_access_key_file = \"{}\"\n\n",
+        store.secret_file().display()
+    )
 }
 
 /// The longest that a command of the agent's may take, in seconds: the demo is asked for five.
@@ -164,6 +176,15 @@ impl Agent {
         agent
     }
 
+    /// The same, and returns once it answers.
+    #[track_caller]
+    pub fn started_under(dir: &Path, config: &str, under: &[String]) -> Self {
+        let under: Vec<&str> = under.iter().map(String::as_str).collect();
+        let agent = Self::launched_under(dir, config, &under);
+        agent.wait_ready();
+        agent
+    }
+
     /// Waits until the daemon ends by itself; gives its exit code.
     #[track_caller]
     pub fn wait_ended(&mut self, limit: Duration) -> Option<i32> {
@@ -181,14 +202,7 @@ impl Agent {
 
     /// Starts the daemon, as a service manager would: again and again, with the same configuration and folder.
     pub fn start(&mut self) {
-        let mut command = match self.under.split_first() {
-            None => leashed(&places::tidegate()),
-            Some((program, args)) => {
-                let mut command = leashed(Path::new(program));
-                command.args(args).arg(places::tidegate());
-                command
-            }
-        };
+        let mut command = leashed_under(&self.under, &places::tidegate());
         command.arg("--config").arg(self.config()).arg("run").env("NO_COLOR", "1");
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         self.process = Some(Process::start("tidegate", command, &self.log()));

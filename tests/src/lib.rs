@@ -1,7 +1,7 @@
 //! The test house: real ports, brokers, stores and readers around the real binary.
 //!
-//! Nothing in here knows the agent's code. An instrument is a pseudo-terminal, a broker is mosquitto (and amqtt where it
-//! must be an old one), a store is `SeaweedFS`, a consumer is paho or `DuckDB`, and what to expect is computed by Python from the capture itself. The
+//! Nothing in here knows the agent's code. An instrument is a pseudo-terminal, a broker is mosquitto (amqtt where it
+//! must be an old one, aedes where it must be a strict one), a store is `SeaweedFS` (and moto), a consumer is paho or `DuckDB`, and what to expect is computed by Python from the capture itself. The
 //! stories in `tests/tests/` are written against the outside of the agent only.
 //!
 //! Every wait has a limit and says what it waited for. Every process started here dies with the test that started
@@ -14,15 +14,20 @@ pub mod process;
 pub mod pty;
 pub mod talker;
 
+pub mod aedes;
+pub mod air;
 pub mod elder;
 pub mod mosquitto;
+pub mod moto;
 pub mod pki;
+pub mod provider;
 pub mod road;
 pub mod seaweed;
 pub mod subscriber;
 pub mod wire;
 
 pub mod counted;
+pub mod desk;
 pub mod lake;
 pub mod row;
 
@@ -32,3 +37,4 @@ pub mod oracle;
 pub mod agent;
 pub mod faketime;
 pub mod measure;
+pub mod standing;

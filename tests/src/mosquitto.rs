@@ -2,14 +2,13 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::patience::wait_for;
 use crate::pki::Pair;
 use crate::places::free_port;
-use crate::process::{Process, leashed};
+use crate::process::{Process, leashed_under};
 
 /// mosquitto is up in 50 ms; a machine that builds beside it takes longer.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -21,6 +20,8 @@ pub struct Mosquitto {
     dir: PathBuf,
     port: u16,
     secured: Vec<u16>,
+    /// A program and its words that runs it; empty: it runs by itself.
+    under: Vec<String>,
     process: Option<Process>,
 }
 
@@ -52,7 +53,7 @@ impl Mosquitto {
         fs::create_dir_all(dir).expect("make a folder in the story's folder");
         let port = free_port();
         let secured: Vec<u16> = listeners.iter().map(|_| free_port()).collect();
-        let mut text = configuration(dir, port);
+        let mut text = configuration(dir, "127.0.0.1", port);
         for (listener, port) in listeners.iter().zip(&secured) {
             let Pair { cert, key } = listener.shows;
             let (ca, cert, key) = (listener.ca.display(), cert.display(), key.display());
@@ -66,7 +67,7 @@ impl Mosquitto {
             }
         }
         fs::write(dir.join("mosquitto.conf"), text).expect("write the broker's configuration");
-        Self { dir: dir.to_owned(), port, secured, process: None }
+        Self { dir: dir.to_owned(), port, secured, under: Vec::new(), process: None }
     }
 
     /// A broker that runs.
@@ -76,9 +77,24 @@ impl Mosquitto {
         broker
     }
 
+    /// A broker that runs in a network namespace, which `under` enters, and listens on all addresses there.
+    pub fn started_within(under: Vec<String>, dir: &Path) -> Self {
+        fs::create_dir_all(dir).expect("make a folder in the story's folder");
+        let port = free_port();
+        fs::write(dir.join("mosquitto.conf"), configuration(dir, "0.0.0.0", port)).expect("write its configuration");
+        let mut broker = Self { dir: dir.to_owned(), port, secured: Vec::new(), under, process: None };
+        broker.start();
+        broker
+    }
+
     /// Where it listens, once it runs.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// What runs it: who would speak to it from its own network namespace is run by the same.
+    pub fn under(&self) -> &[String] {
+        &self.under
     }
 
     /// Where its listeners with TLS are, in their order.
@@ -93,7 +109,7 @@ impl Mosquitto {
 
     /// Starts it, on the same port as ever.
     pub fn start(&mut self) {
-        let mut command = leashed(Path::new("mosquitto"));
+        let mut command = leashed_under(&self.under, Path::new("mosquitto"));
         command.arg("-c").arg(self.dir.join("mosquitto.conf"));
         // Debian keeps daemons out of a user's PATH.
         let path = std::env::var("PATH").unwrap_or_default();
@@ -104,7 +120,7 @@ impl Mosquitto {
                 "mosquitto to listen",
                 START_LIMIT,
                 || process.log_tail(),
-                || TcpStream::connect(("127.0.0.1", *port)).ok(),
+                || process.listens(*port).then_some(()),
             );
         }
     }
@@ -118,9 +134,9 @@ impl Mosquitto {
     }
 }
 
-fn configuration(dir: &Path, port: u16) -> String {
+fn configuration(dir: &Path, address: &str, port: u16) -> String {
     let mut text = format!(
-        "listener {port} 127.0.0.1\n\
+        "listener {port} {address}\n\
          allow_anonymous true\n\
          persistence true\n\
          persistence_location {}/\n\

@@ -25,8 +25,13 @@ const KILL_LIMIT: Duration = Duration::from_secs(10);
 
 /// A command whose process dies with the thread that starts it.
 pub fn leashed(program: &Path) -> Command {
+    leashed_under(&[], program)
+}
+
+/// The same, run by another program: its words in `under`.
+pub fn leashed_under(under: &[String], program: &Path) -> Command {
     let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    command.args(["--pdeathsig", "KILL", "--"]).args(under).arg(program);
     command
 }
 
@@ -92,6 +97,16 @@ impl Process {
             // It may end between the two lines: then there is nobody to tell.
             kill_process(self.pid, signal).ok();
         }
+    }
+
+    /// Whether somebody listens on this TCP port where the process lives, in a network namespace or out of it.
+    pub fn listens(&self, port: u16) -> bool {
+        // proc(5): local address and state are the second and the fourth column, in hexadecimal; 0A is LISTEN.
+        let sockets = places::text(Path::new(&format!("/proc/{}/net/tcp", self.pid())));
+        sockets.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).any(|columns| {
+            columns.get(1).is_some_and(|local| local.ends_with(&format!(":{port:04X}")))
+                && columns.get(3) == Some(&"0A")
+        })
     }
 
     /// SIGKILL, and gone when this returns.

@@ -21,6 +21,8 @@ const START_LIMIT: Duration = Duration::from_secs(90);
 pub const KEY_ID: &str = "testagentkey00000001";
 /// Its secret: worth nothing anywhere else.
 pub const SECRET: &str = "agentSecretKeyagentSecretKeyagentSecret0";
+/// The role that a device assumes.
+pub const ROLE: &str = "arn:aws:iam::role/Device";
 /// The store has no regions and takes any.
 pub const REGION: &str = "eu-west-1";
 
@@ -66,14 +68,45 @@ impl Seaweed {
         let ports =
             Ports { s3: free_port(), master: free_port(), filer: free_port(), volume: free_port(), admin: free_port() };
         fs::create_dir_all(dir.join("data")).expect("make the store's folder");
-        let identities = json!({ "identities": [{
-            "name": "agent",
-            "credentials": [{ "accessKey": KEY_ID, "secretKey": SECRET }],
-            "actions": ["Admin", "Read", "List", "Tagging", "Write"],
-        }]});
-        fs::write(dir.join("s3.json"), identities.to_string()).expect("write the store's identities");
+        write_identities(dir, KEY_ID);
         fs::write(dir.join("secret"), SECRET).expect("write the agent's secret");
         Self { dir: dir.to_owned(), ports, process: None, owned: None }
+    }
+
+    /// The same with a role that may be assumed by whoever has the agent's key, and may do in `bucket` what a device needs:
+    /// write below its own prefixes and read there. `secret` signs what is given out: with another one after a restart,
+    /// nothing of that is worth anything any more.
+    pub fn with_role(dir: &Path, bucket: &str, secret: &str) -> Self {
+        let store = Self::stopped(dir);
+        store.sign_with(bucket, secret);
+        store
+    }
+
+    /// Writes down the role, for the next start.
+    pub fn sign_with(&self, bucket: &str, secret: &str) {
+        assert!(secret.len().is_multiple_of(4), "it passes for base64");
+        let own =
+            ["readings", "manifests"].map(|tree| format!("arn:aws:s3:::{bucket}/{tree}/v1/site=farm/device=gw-1/*"));
+        let policy = json!({ "Version": "2012-10-17", "Statement": [
+            { "Effect": "Allow", "Action": ["s3:PutObject", "s3:GetObject"], "Resource": own },
+        ]});
+        let trust = json!({ "Version": "2012-10-17", "Statement": [
+            { "Effect": "Allow", "Principal": { "AWS": "*" }, "Action": ["sts:AssumeRole"] },
+        ]});
+        let roles = json!({
+            "sts": { "tokenDuration": "15m", "maxSessionLength": "12h", "issuer": "seaweedfs-sts", "signingKey": secret },
+            "policy": { "defaultEffect": "Deny", "storeType": "memory" },
+            "roleStore": { "storeType": "memory" },
+            "providers": [],
+            "policies": [{ "name": "device", "document": policy }],
+            "roles": [{ "roleName": "Device", "roleArn": ROLE, "trustPolicy": trust, "attachedPolicies": ["device"] }],
+        });
+        fs::write(self.dir.join("iam.json"), roles.to_string()).expect("write the store's roles");
+    }
+
+    /// Changes who the agent is to the store, for the next start: another key id, and the agent's is nobody's.
+    pub fn know_only(&self, key_id: &str) {
+        write_identities(&self.dir, key_id);
     }
 
     /// Starts it, on the same port as ever.
@@ -90,6 +123,9 @@ impl Seaweed {
             .args([format!("-s3.port={s3}"), format!("-master.port={master}"), format!("-filer.port={filer}")])
             .args([format!("-volume.port={volume}"), format!("-admin.port={admin}")])
             .current_dir(&self.dir);
+        if self.dir.join("iam.json").is_file() {
+            command.arg(format!("-s3.iam.config={}", self.dir.join("iam.json").display()));
+        }
         let process = self.process.insert(Process::start("seaweedfs", command, &self.dir.join("log")));
         wait_for(
             "SeaweedFS to serve S3",
@@ -112,6 +148,11 @@ impl Seaweed {
     /// For the agent's `endpoint`.
     pub fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.ports.s3)
+    }
+
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.ports.s3
     }
 
     /// Host and port.
@@ -163,13 +204,27 @@ impl Seaweed {
 
     #[track_caller]
     fn boto(&self, args: &[&str]) -> String {
-        let mut python = places::python("helpers/store.py");
-        let Output { status, stdout, stderr } =
-            python.arg(self.as_json().to_string()).args(args).output().expect("start python");
-        let stderr = String::from_utf8_lossy(&stderr);
-        assert!(status.success(), "boto3 could not {args:?}: {stderr}");
-        String::from_utf8_lossy(&stdout).trim_end().to_owned()
+        boto(&self.as_json(), args)
     }
+}
+
+/// What boto3 says when it does this at a store.
+#[track_caller]
+pub(crate) fn boto(store: &Value, args: &[&str]) -> String {
+    let mut python = places::python("helpers/store.py");
+    let Output { status, stdout, stderr } = python.arg(store.to_string()).args(args).output().expect("start python");
+    let stderr = String::from_utf8_lossy(&stderr);
+    assert!(status.success(), "boto3 could not {args:?}: {stderr}");
+    String::from_utf8_lossy(&stdout).trim_end().to_owned()
+}
+
+fn write_identities(dir: &Path, key_id: &str) {
+    let identities = json!({ "identities": [{
+        "name": "agent",
+        "credentials": [{ "accessKey": key_id, "secretKey": SECRET }],
+        "actions": ["Admin", "Read", "List", "Tagging", "Write"],
+    }]});
+    fs::write(dir.join("s3.json"), identities.to_string()).expect("write the store's identities");
 }
 
 impl Drop for Seaweed {

@@ -8,11 +8,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::elder::Elder;
 use crate::mosquitto::Mosquitto;
 use crate::patience::wait_for;
 use crate::places;
-use crate::process::{Process, leashed};
+use crate::process::{Process, leashed_under};
 use crate::row::{self, Row};
 
 /// Python starts in 200 ms; a machine that builds beside it takes longer.
@@ -54,17 +53,17 @@ pub struct Subscriber {
 impl Subscriber {
     /// Subscribes at `QoS` 1, and returns once the broker has confirmed it. Messages go to the new file `heard`.
     pub fn start(broker: &Mosquitto, filter: &str, heard: &Path) -> Self {
-        Self::start_in("5", broker.port(), filter, heard)
+        Self::start_under(broker.under(), "5", broker.port(), filter, heard)
     }
 
-    /// The same in MQTT 3.1.1, from a broker that speaks that.
-    pub fn start_with_elder(broker: &Elder, filter: &str, heard: &Path) -> Self {
-        Self::start_in("3.1.1", broker.port(), filter, heard)
+    /// The same in MQTT 3.1.1, from the broker on this port of this machine.
+    pub fn start_in_3_1_1(port: u16, filter: &str, heard: &Path) -> Self {
+        Self::start_under(&[], "3.1.1", port, filter, heard)
     }
 
-    fn start_in(version: &str, port: u16, filter: &str, heard: &Path) -> Self {
+    fn start_under(under: &[String], version: &str, port: u16, filter: &str, heard: &Path) -> Self {
         let python = places::python("helpers/subscribe.py");
-        let mut command = leashed(Path::new(python.get_program()));
+        let mut command = leashed_under(under, Path::new(python.get_program()));
         command.args(python.get_args()).arg(port.to_string()).arg(filter).arg(heard).arg(version);
         let process = Process::start("subscriber", command, &heard.with_extension("log"));
         let subscriber = Self { heard: heard.to_owned(), process };

@@ -37,6 +37,8 @@ pub struct Pace {
 struct State {
     weather: Mutex<Weather>,
     pace: Option<Pace>,
+    /// When the line has carried what it has taken, each way: connections share it.
+    free_at: [Mutex<Instant>; 2],
     is_over: AtomicBool,
     connections: AtomicU64,
     up: AtomicU64,
@@ -64,6 +66,7 @@ impl Wire {
         let state = Arc::new(State {
             weather: Mutex::new(Weather::Fair),
             pace,
+            free_at: [now(), now()].map(Mutex::new),
             is_over: AtomicBool::new(false),
             connections: AtomicU64::new(0),
             up: AtomicU64::new(0),
@@ -155,7 +158,8 @@ impl State {
     fn carry(&self, mut from: TcpStream, mut to: TcpStream, is_up: bool) {
         from.set_read_timeout(Some(LOOK)).expect("a timeout");
         let mut waiting: VecDeque<(Instant, Vec<u8>)> = VecDeque::new();
-        let (mut free_at, mut buffer) = (now(), [0; CHUNK]);
+        let mut buffer = [0; CHUNK];
+        let line = &self.free_at[usize::from(is_up)];
         loop {
             let weather = self.weather();
             if weather == Weather::Dead {
@@ -169,7 +173,7 @@ impl State {
                 }
             }
             // A slow line takes the next bytes when it has carried the ones before.
-            if free_at > now() {
+            if *line.lock().unwrap_or_else(PoisonError::into_inner) > now() {
                 pause(LOOK);
                 continue;
             }
@@ -190,8 +194,9 @@ impl State {
                     let micros = u64::try_from(length).expect("small") * 1_000_000 / pace.bytes_per_second;
                     // Who wakes up late has not lost the line's time.
                     let idle_since = now().checked_sub(LATE).unwrap_or_else(now);
-                    free_at = free_at.max(idle_since) + Duration::from_micros(micros);
-                    free_at + pace.delay
+                    let mut free_at = line.lock().unwrap_or_else(PoisonError::into_inner);
+                    *free_at = (*free_at).max(idle_since) + Duration::from_micros(micros);
+                    *free_at + pace.delay
                 }
             };
             waiting.push_back((due, buffer[..length].to_vec()));

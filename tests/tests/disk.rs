@@ -161,6 +161,8 @@ fn assert_all_delivered(dir: &Path, mut agent: Agent, talker: Talker) {
     drop(talker.stop());
     agent.wait_delivered(LIMIT);
     agent.terminate();
+    let verified = agent.cli(&["lake", "verify", "usb", "--from", "1h"]);
+    assert_eq!(verified.status.code(), Some(0), "{}{}", agent::stdout(&verified), agent::stderr(&verified));
     let rows = Lake::Folder(&dir.join("lake")).ndjson_rows();
     row::assert_each_once(&rows);
     assert!(rows.iter().all(|row| row.event != "gap"), "nothing had to be dropped");

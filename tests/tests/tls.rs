@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use e2e::agent::{self, Agent, exit, item};
+use e2e::faketime;
 use e2e::mosquitto::{Mosquitto, Secured};
 use e2e::patience::wait_for;
 use e2e::pki::{Authority, Form, Leaf, Pair, Use};
@@ -264,8 +265,8 @@ fn a_broker_that_never_answers_is_told_by_what_was_waited_for() {
 fn a_clock_of_1970_is_named_as_what_is_wrong() {
     let farm = Farm::new();
     let config = farm.preamble() + &sink("cloud", farm.port(), &farm.authority.certificate(), Some(&farm.device), "");
-    let under = ["env", "FAKETIME_DONT_FAKE_MONOTONIC=1", "DONT_FAKE_MONOTONIC=1", "faketime", "@86400"];
-    let agent = Agent::launched_under(farm.path(), &config, &under);
+    faketime::set(farm.path(), "@1970-01-02 12:00:00");
+    let agent = faketime::launched(farm.path(), &config);
     agent.wait_ready();
     let words = [
         "the broker's certificate is valid from 20",

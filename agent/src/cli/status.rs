@@ -14,7 +14,9 @@ use super::{Exit, small_runtime};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::client::{self, ClientError};
-use crate::control::status::{CERTIFICATE_DAYS_MIN, InstrumentStatus, SinkStatus, Status, TlsStatus};
+use crate::control::status::{
+    CERTIFICATE_DAYS_MIN, CredentialsStatus, InstrumentStatus, SinkStatus, Status, TlsStatus,
+};
 
 pub fn main(config: &Arc<Config>, is_json: bool) -> anyhow::Result<Exit> {
     let body = small_runtime()?.block_on(async {
@@ -138,14 +140,41 @@ fn write_sink(text: &mut String, sink: &SinkStatus, is_coloured: bool) {
         write!(line, "\n           {}", paint(error, Paint::Dim, is_coloured)).expect("a String takes any text");
     }
     if let Some(tls) = &sink.tls {
-        write_tls(&mut line, tls, is_coloured);
+        let whose = if sink.credentials.is_some() { "the credentials provider's" } else { "the broker's" };
+        write_tls(&mut line, tls, whose, is_coloured);
+    }
+    if let Some(given) = &sink.credentials {
+        write_credentials(&mut line, given, is_coloured);
+    }
+    if let Some(words) = sink.conditional_put.as_deref().and_then(conditional) {
+        write!(line, "\n           {}", paint(words, Paint::Dim, is_coloured)).expect("a String takes any text");
     }
     writeln!(text, "{line}").expect("a String takes any text");
 }
 
-fn write_tls(line: &mut String, tls: &TlsStatus, is_coloured: bool) {
+fn write_credentials(line: &mut String, given: &CredentialsStatus, is_coloured: bool) {
+    if let Some(not_after) = given.not_after {
+        let words = format!("credentials are valid until {not_after}");
+        write!(line, "\n           {}", paint(&words, Paint::Dim, is_coloured)).expect("a String takes any text");
+    }
+    if let Some(problem) = &given.problem {
+        let words = format!("no fresh credentials: {problem}");
+        write!(line, "\n           {}", paint(&words, Paint::Bad, is_coloured)).expect("a String takes any text");
+    }
+}
+
+/// Words for a store that does not keep what is there from being overwritten; such a lake is whole all the same.
+fn conditional(seen: &str) -> Option<&'static str> {
+    match seen {
+        "ignored" => Some("the store takes no notice of If-None-Match: what comes again overwrites itself"),
+        "refused" => Some("the store does not take If-None-Match, it is left out"),
+        _ => None,
+    }
+}
+
+fn write_tls(line: &mut String, tls: &TlsStatus, whose: &str, is_coloured: bool) {
     let ours = certificate("our", "renew it", tls.not_after, tls.days_left);
-    let theirs = certificate("the broker's", "it must be renewed there", tls.broker_not_after, tls.broker_days_left);
+    let theirs = certificate(whose, "it must be renewed there", tls.broker_not_after, tls.broker_days_left);
     for (words, paint_as) in ours.into_iter().chain(theirs) {
         write!(line, "\n           {}", paint(&words, paint_as, is_coloured)).expect("a String takes any text");
     }

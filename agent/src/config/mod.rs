@@ -6,6 +6,7 @@
 
 pub mod bus;
 pub mod clock;
+pub mod credentials;
 pub mod derive;
 pub mod device;
 pub mod instrument;

@@ -67,7 +67,8 @@ fn place(url: &str) -> Fit<(ProxyKind, String, u16)> {
     };
     let port = port.parse().map_err(|_| Misfit::new(format!("\"{port}\" is no port")).help(EXAMPLE))?;
     let host = host.trim_matches(['[', ']']);
-    if host.is_empty() || host.contains('/') {
+    let is_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
+    if host.is_empty() || !host.chars().all(is_host) {
         return Err(Misfit::new(format!("\"{url}\" names no host")).help(EXAMPLE));
     }
     Ok((kind, host.to_owned(), port))
@@ -88,6 +89,7 @@ mod tests {
             "http://proxy",
             "http://me:secret@proxy:3128",
             "http://:1",
+            "http://a proxy:1",
             "http://p:x",
         ] {
             assert!(place(bad).is_err(), "{bad}");

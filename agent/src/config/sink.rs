@@ -7,8 +7,9 @@ use std::time::Duration;
 use lake::{Format, Prefix};
 use model::SinkId;
 
+use super::credentials::{self, Credentials};
 use super::device::DeviceConfig;
-use super::proxy::{self, ProxyConfig};
+use super::proxy::{self, ProxyConfig, ProxyKind};
 use super::section::{Fit, Misfit, Section, nearest};
 use super::tls::{self, TlsConfig};
 use super::value::{choice, duration, expanded, file, flag, integer, parsed, size, text};
@@ -180,6 +181,8 @@ pub struct S3Config {
     pub checksum: Checksum,
     /// Where the credentials are.
     pub credentials: Credentials,
+    /// What stands in between.
+    pub proxy: Option<ProxyConfig>,
     /// The tree it writes.
     pub lake: LakeConfig,
 }
@@ -187,7 +190,7 @@ pub struct S3Config {
 /// `checksum`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Checksum {
-    /// What the SDK does: CRC-32 in a header.
+    /// CRC-64/NVME to AWS, MD5 to any other store: every store that was ever built knows that one.
     Auto,
     /// CRC-64/NVME.
     Crc64Nvme,
@@ -195,24 +198,10 @@ pub enum Checksum {
     Crc32,
     /// SHA-256.
     Sha256,
+    /// MD5, as `Content-MD5`.
+    Md5,
     /// None, for stores that know none.
     None,
-}
-
-/// `[sink.*.credentials]`
-#[derive(Debug, Clone)]
-pub enum Credentials {
-    /// `AWS_ACCESS_KEY_ID` and friends.
-    Env,
-    /// An AWS shared credentials file, `[default]`.
-    File(PathBuf),
-    /// A key id, and the file that holds its secret.
-    Static {
-        /// The key id.
-        access_key_id: String,
-        /// The file with the secret.
-        secret_access_key_file: PathBuf,
-    },
 }
 
 /// `type = "file"`
@@ -246,6 +235,7 @@ const CHECKSUM: &[(&str, Checksum)] = &[
     ("crc64nvme", Checksum::Crc64Nvme),
     ("crc32", Checksum::Crc32),
     ("sha256", Checksum::Sha256),
+    ("md5", Checksum::Md5),
     ("none", Checksum::None),
 ];
 
@@ -474,45 +464,27 @@ fn read_s3(section: &Section<'_>, device: &DeviceConfig) -> Option<S3Config> {
     let is_path_style = section.get("path_style", flag).unwrap_or(false);
     let checksum = section.get("checksum", choice(CHECKSUM)).unwrap_or(Checksum::Auto);
     let credentials = match section.section("credentials") {
-        Some(credentials) => read_credentials(&credentials, device),
+        Some(section) => credentials::read(&section, device),
         None => Some(Credentials::Env),
     };
+    let proxy = proxy::read(section, device);
+    if proxy.as_ref().is_some_and(|proxy| proxy.kind == ProxyKind::Socks5) {
+        section.refuse(
+            "proxy",
+            Misfit::new("an s3 sink goes through an HTTP proxy alone").help("proxy = \"http://host:3128\""),
+        );
+    }
     let lake = read_lake(section, device, Format::Parquet);
-    Some(S3Config { bucket: bucket?, region, endpoint, is_path_style, checksum, credentials: credentials?, lake })
-}
-
-#[derive(Clone, Copy)]
-enum CredentialsType {
-    Env,
-    File,
-    Static,
-    Iot,
-}
-
-const CREDENTIALS_TYPE: &[(&str, CredentialsType)] = &[
-    ("env", CredentialsType::Env),
-    ("file", CredentialsType::File),
-    ("static", CredentialsType::Static),
-    ("iot", CredentialsType::Iot),
-];
-
-fn read_credentials(section: &Section<'_>, device: &DeviceConfig) -> Option<Credentials> {
-    let credentials = match section.require("type", choice(CREDENTIALS_TYPE))? {
-        CredentialsType::Env => Some(Credentials::Env),
-        CredentialsType::File => section.require("path", file(device)).map(Credentials::File),
-        CredentialsType::Static => {
-            let access_key_id = section.require("access_key_id", text);
-            let secret_access_key_file = section.require("secret_access_key_file", file(device));
-            Some(Credentials::Static { access_key_id: access_key_id?, secret_access_key_file: secret_access_key_file? })
-        }
-        CredentialsType::Iot => {
-            let misfit = Misfit::new("the AWS IoT credentials provider is not there yet in this version");
-            section.refuse("type", misfit.help("type = \"env\", \"file\" or \"static\""));
-            return None;
-        }
-    };
-    section.finish();
-    credentials
+    Some(S3Config {
+        bucket: bucket?,
+        region,
+        endpoint,
+        is_path_style,
+        checksum,
+        credentials: credentials?,
+        proxy,
+        lake,
+    })
 }
 
 fn read_file(section: &Section<'_>, device: &DeviceConfig) -> Option<FileConfig> {

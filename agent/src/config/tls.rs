@@ -31,7 +31,7 @@ const ALPN_BYTES_MAX: usize = 255;
 
 /// Reads `[sink.*.tls]`.
 pub(super) fn read(section: &Section<'_>, device: &DeviceConfig) -> TlsConfig {
-    let [ca, cert, key] = ["ca", "cert", "key"].map(|key| section.get(key, file(device)));
+    let files = read_files(section, device);
     let alpn = section.get("alpn", |node| {
         let name = text(node)?;
         match name.len() {
@@ -39,6 +39,13 @@ pub(super) fn read(section: &Section<'_>, device: &DeviceConfig) -> TlsConfig {
             _ => Err(Misfit::new(format!("a protocol's name has 1 to {ALPN_BYTES_MAX} bytes"))),
         }
     });
+    section.finish();
+    TlsConfig { alpn, ..files }
+}
+
+/// Reads `ca`, `cert` and `key`, which also stand among other keys.
+pub(super) fn read_files(section: &Section<'_>, device: &DeviceConfig) -> TlsConfig {
+    let [ca, cert, key] = ["ca", "cert", "key"].map(|key| section.get(key, file(device)));
     let identity = match (cert, key) {
         (Some(cert), Some(key)) => Some(Identity { cert, key }),
         (None, None) => None,
@@ -47,6 +54,5 @@ pub(super) fn read(section: &Section<'_>, device: &DeviceConfig) -> TlsConfig {
             None
         }
     };
-    section.finish();
-    TlsConfig { ca, identity, alpn }
+    TlsConfig { ca, identity, alpn: None }
 }

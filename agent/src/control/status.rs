@@ -149,6 +149,21 @@ pub struct SinkStatus {
     /// How it is secured, where that is ours to see.
     #[serde(default)]
     pub tls: Option<TlsStatus>,
+    /// The credentials that are given to us for a while.
+    #[serde(default)]
+    pub credentials: Option<CredentialsStatus>,
+    /// What the store makes of a put that must not overwrite: `honoured`, `ignored` or `refused`.
+    #[serde(default)]
+    pub conditional_put: Option<String>,
+}
+
+/// The credentials that are given to us for a while.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CredentialsStatus {
+    /// Until when those that we hold are valid.
+    pub not_after: Option<Timestamp>,
+    /// Why there are no fresh ones.
+    pub problem: Option<String>,
 }
 
 /// How a link is secured.
@@ -243,6 +258,7 @@ impl Status {
         self.instruments.iter().all(|instrument| instrument.state == up)
             && self.sinks.iter().all(|sink| sink.state == ok && sink.quarantined_batches == 0)
             && self.sinks.iter().filter_map(|sink| sink.tls.as_ref()).all(TlsStatus::is_well)
+            && self.sinks.iter().filter_map(|sink| sink.credentials.as_ref()).all(|given| given.problem.is_none())
             && self.journal.dropped_total == 0
             && self.journal.state == JOURNAL_OK
     }
@@ -297,5 +313,10 @@ fn sink_status(health: &SinkHealth, head: u64, now: Timestamp) -> SinkStatus {
         last_error: health.last_error.get(),
         protocol: health.protocol.get().map(str::to_owned),
         tls: health.tls.get().map(|tls| TlsStatus::of(&tls, now)),
+        credentials: health
+            .credentials
+            .get()
+            .map(|given| CredentialsStatus { not_after: given.not_after, problem: given.problem }),
+        conditional_put: health.conditional.get().map(|seen| seen.as_str().to_owned()),
     }
 }

@@ -1,4 +1,4 @@
-//! From nothing to bytes that the broker reads: name, TCP, proxy, TLS, each with words for what can go wrong there.
+//! From nothing to bytes that the far side reads: name, TCP, proxy, TLS, each with words for what can go wrong there.
 //!
 //! The client library takes a stream from us and sees neither certificates nor proxies. What we learn about the end of
 //! a connection stands in its [`Course`], because a broker that refuses our certificate says so after the handshake
@@ -6,11 +6,14 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use rumqttc::NetworkOptions;
 use rumqttc::tokio_rustls::TlsConnector;
 use rumqttc::tokio_rustls::client::TlsStream;
@@ -18,6 +21,8 @@ use rustls::HandshakeKind;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
 use super::proxy::{self, ProxyError};
@@ -25,7 +30,6 @@ use super::refusal::Refusal;
 use super::tls::Keys;
 use super::validity;
 use super::version::Answer;
-use crate::config::MqttConfig;
 use crate::config::proxy::{ProxyConfig, ProxyKind};
 use crate::telemetry::health::{Shown, SinkHealth, TlsSession};
 use crate::telemetry::logs::chain;
@@ -33,6 +37,9 @@ use crate::telemetry::logs::chain;
 /// How long one address may take: a name often has one that leads nowhere (IPv6 behind a router that knows none), and
 /// the others want their turn within the time that connecting has.
 const ADDRESS_TIMEOUT: Duration = Duration::from_secs(8);
+/// A connection that was asked for and not answered is asked for once more, beside the one before. By itself the kernel asks
+/// after 1, 3 and 7 s: a line that comes back between two of them would wait, and the newest reading with it.
+const ASK_EVERY: Duration = Duration::from_secs(2);
 /// Addresses of one name that are tried.
 const ADDRESSES_MAX: usize = 8;
 /// What is read to find out why a write failed: an alert has 7 bytes, behind at most a few tickets.
@@ -43,10 +50,12 @@ const LAST_WORDS_BYTES: usize = 4 << 10;
 pub struct Course {
     stage: Shown<String>,
     end: OnceLock<String>,
-    /// Set once there is somebody to speak MQTT with.
-    is_reached: OnceLock<()>,
+    /// Set once there is somebody to speak MQTT with: what is to blame should they end it before they have answered.
+    is_reached: OnceLock<&'static str>,
     /// How that one began to speak.
     first_words: OnceLock<Vec<u8>>,
+    /// Since when the line takes nothing more, while that is so.
+    clogged: watch::Sender<Option<Instant>>,
 }
 
 /// Of the broker's first words so many are kept: its CONNACK's type, length, flags and reason.
@@ -59,7 +68,8 @@ const VERSION_REFUSED: [u8; 2] = [0x01, 0x84];
 impl Default for Course {
     fn default() -> Self {
         let (end, is_reached, first_words) = Default::default();
-        Self { stage: Shown::new("connecting".to_owned()), end, is_reached, first_words }
+        let clogged = watch::channel(None).0;
+        Self { stage: Shown::new("connecting".to_owned()), end, is_reached, first_words, clogged }
     }
 }
 
@@ -84,10 +94,40 @@ impl Course {
         }
     }
 
+    /// Waits until the line has taken nothing for so long of what there is to send. The library waits for ever then, and
+    /// says nothing of what it could not send: a message that is larger than the kernel's buffer on a line that is dead.
+    pub async fn clogged(&self, patience: Duration) {
+        let mut clogged = self.clogged.subscribe();
+        loop {
+            let since = *clogged.borrow_and_update();
+            tokio::select! {
+                () = sleep_until(since.unwrap_or_else(Instant::now) + patience), if since.is_some() => return,
+                changed = clogged.changed() => changed.expect("this course has the sender"),
+            }
+        }
+    }
+
+    /// A write was taken, or was not.
+    fn note_write(&self, is_taken: bool) {
+        self.clogged.send_if_modified(|since| {
+            let is_news = since.is_some() == is_taken;
+            if is_news {
+                *since = (!is_taken).then(Instant::now);
+            }
+            is_news
+        });
+    }
+
+    /// Whoever was reached has not said a word.
+    pub fn silence(&self) -> Option<String> {
+        let suspect = self.is_reached.get().filter(|_| self.first_words.get().is_none())?;
+        Some(format!("the connection was closed before the broker answered: {suspect}"))
+    }
+
     /// There is somebody to speak MQTT with.
-    fn reach(&self) {
+    fn reach(&self, suspect: &'static str) {
         self.stage.set("the broker to take the connection".to_owned());
-        self.is_reached.get_or_init(|| ());
+        self.is_reached.get_or_init(|| suspect);
     }
 
     /// The client library of one version can not read the refusals of another, so they are read here.
@@ -103,11 +143,30 @@ impl Course {
     }
 }
 
+/// Where a connection goes.
+#[derive(Debug)]
+pub struct Target {
+    /// Who is there, in words: "the broker".
+    pub who: &'static str,
+    /// The key of the configuration that says where.
+    pub key: &'static str,
+    /// What its addresses begin with: `mqtts://`.
+    pub scheme: &'static str,
+    /// Host name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// What stands in between.
+    pub proxy: Option<ProxyConfig>,
+    /// Login, with the file that holds the password.
+    pub login: Option<(String, PathBuf)>,
+}
+
 /// Everything a connection is made from.
 #[derive(Debug, Clone)]
 pub struct Route {
     /// Whereto.
-    pub config: Arc<MqttConfig>,
+    pub target: Arc<Target>,
     /// TLS, if any.
     pub secured: Option<Secured>,
     /// How it goes.
@@ -166,16 +225,22 @@ impl Route {
     }
 
     async fn try_connect(&self, network: NetworkOptions) -> Result<Wire, ConnectError> {
-        let config = &*self.config;
-        let tcp = match &config.proxy {
-            None => self.tcp(&config.host, config.port, network).await?,
+        let target = &*self.target;
+        let tcp = match &target.proxy {
+            None => self.tcp(&target.host, target.port, network).await?,
             Some(proxy) => self.through(proxy, network).await?,
         };
         let stream = match &self.secured {
             None => Stream::Plain(tcp),
             Some(secured) => Stream::Tls(Box::new(self.handshake(secured, tcp).await?), secured.refusal.clone()),
         };
-        self.course.reach();
+        self.course.reach(match &self.secured {
+            None => "is this the port for mqtt://?",
+            Some(secured) if secured.keys.client.alpn_protocols.is_empty() => {
+                "is this a broker's port, and does it want an `alpn`?"
+            }
+            Some(_) => "is this a broker's port?",
+        });
         Ok(Wire { stream, course: self.course.clone() })
     }
 
@@ -186,8 +251,7 @@ impl Route {
         let mut last = named(io::Error::other("it has no address"));
         for address in addresses.take(ADDRESSES_MAX) {
             self.course.stage.set(format!("{address} to answer"));
-            let connected = rumqttc::default_socket_connect(address.to_string(), network.clone());
-            let source = match tokio::time::timeout(ADDRESS_TIMEOUT, connected).await {
+            let source = match timeout(ADDRESS_TIMEOUT, ask(address, &network)).await {
                 Ok(Ok(tcp)) => return Ok(tcp),
                 Ok(Err(source)) => source,
                 Err(_) => io::Error::new(io::ErrorKind::TimedOut, "no answer: is the port open on the way there?"),
@@ -205,15 +269,16 @@ impl Route {
         let shown = format!("{scheme}://{}:{}", proxy.host, proxy.port);
         let failed = |source| ConnectError::Proxy { proxy: shown.clone(), source };
         let mut tcp = self.tcp(&proxy.host, proxy.port, network).await.map_err(|error| failed(Box::new(error)))?;
-        self.course.stage.set(format!("the proxy {shown} to reach the broker"));
-        let asked: Result<(), ProxyError> = proxy::ask(&mut tcp, proxy, &self.config.host, self.config.port).await;
+        let target = &*self.target;
+        self.course.stage.set(format!("the proxy {shown} to reach {}", target.who));
+        let asked: Result<(), ProxyError> = proxy::ask(&mut tcp, proxy, &target.host, target.port).await;
         asked.map_err(|error| failed(chain(&error).into()))?;
         Ok(tcp)
     }
 
     async fn handshake(&self, secured: &Secured, tcp: TcpStream) -> Result<TlsStream<TcpStream>, ConnectError> {
         self.course.stage.set("the TLS handshake".to_owned());
-        let host = &self.config.host;
+        let host = &self.target.host;
         let name = ServerName::try_from(host.clone())
             .map_err(|_| ConnectError::Tls(format!("\"{host}\" is no name that a certificate can have")))?;
         let connector = TlsConnector::from(secured.keys.client.clone());
@@ -235,6 +300,17 @@ impl Route {
         debug!(?session, "TLS is up");
         secured.health.set_tls(|tls| tls.session = Some(session));
         Ok(stream)
+    }
+}
+
+/// Asks for a connection, again and again until one of the questions is answered. Those that were not are forgotten then.
+async fn ask(address: SocketAddr, network: &NetworkOptions) -> io::Result<TcpStream> {
+    let mut asked = FuturesUnordered::new();
+    loop {
+        asked.push(rumqttc::default_socket_connect(address.to_string(), network.clone()));
+        if let Ok(Some(answer)) = timeout(ASK_EVERY, asked.next()).await {
+            return answer;
+        }
     }
 }
 
@@ -276,6 +352,7 @@ impl Wire {
     /// A broker that refuses our certificate says so and closes. A write that finds the connection closed fails before
     /// anybody has read what was said, so that is read here.
     fn written<T>(&mut self, context: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        self.course.note_write(polled.is_ready());
         if let Poll::Ready(Err(_)) = &polled {
             let mut last_words = [0; LAST_WORDS_BYTES];
             // What is not there yet does not come any more.
@@ -325,7 +402,7 @@ mod tests {
     /// What is made of a connection that ended after these words of the broker's.
     fn after(words: &[u8]) -> Answer {
         let course = Course::default();
-        course.reach();
+        course.reach("");
         course.hear(words);
         course.answer()
     }
@@ -344,7 +421,7 @@ mod tests {
     #[test]
     fn a_connection_that_tls_ended_tells_nothing_of_the_version() {
         let course = Course::default();
-        course.reach();
+        course.reach("");
         course.end.get_or_init(|| "the broker refused our certificate".to_owned());
         assert_eq!(course.answer(), Answer::OffTopic);
     }

@@ -8,6 +8,7 @@ mod session;
 mod version;
 
 mod connect;
+pub mod fetch;
 mod proxy;
 
 mod tls;
@@ -29,8 +30,7 @@ use crate::config::MqttConfig;
 use crate::telemetry::health::SinkHealth;
 use crate::telemetry::logs::chain;
 
-use connect::{Course, Route, Secured};
-use refusal::Refusal;
+use connect::{Course, Route, Target};
 pub use session::PublishError;
 use session::{End, Pipe, Session};
 use tls::{Keyring, TlsError};
@@ -215,23 +215,33 @@ pub fn new(
 /// Where connections come from: what is the same for all of them.
 struct Roads {
     config: Arc<MqttConfig>,
+    target: Arc<Target>,
     health: Arc<SinkHealth>,
-    clock: Clock,
     keyring: Option<Keyring>,
     versions: Versions,
 }
 
 impl Roads {
     fn new(config: MqttConfig, health: Arc<SinkHealth>, clock: Clock) -> Self {
-        let keyring = config.tls.clone().map(|tls| Keyring::new(tls, clock.clone(), health.clone()));
+        let keyring = config.tls.clone().map(|tls| Keyring::new(tls, clock, health.clone()));
         let versions = Versions::new(config.version);
-        Self { config: Arc::new(config), health, clock, keyring, versions }
+        let target = Arc::new(Target {
+            who: "the broker",
+            key: "url",
+            scheme: "mqtts://",
+            host: config.host.clone(),
+            port: config.port,
+            proxy: config.proxy.clone(),
+            login: config.login.clone(),
+        });
+        Self { config: Arc::new(config), target, health, keyring, versions }
     }
 
     /// A connection from its opening to its end, and what the next one has to learn from it.
     async fn travel(
         &mut self,
         presence: &Presence,
+        says_birth: bool,
         keepalive: Duration,
         pipe: &watch::Sender<Option<Pipe>>,
         stop: &CancellationToken,
@@ -243,7 +253,7 @@ impl Roads {
             Err(error) => return End::Broken(chain(&error)),
         };
         let course = route.course.clone();
-        let mut session = match Session::open(route, version, presence, keepalive) {
+        let mut session = match Session::open(route, version, presence, says_birth, keepalive) {
             Ok(session) => session,
             Err(error) => return End::Broken(chain(&error)),
         };
@@ -270,15 +280,8 @@ impl Roads {
 
     /// The next connection, with the keys as they are now.
     fn route(&mut self) -> Result<Route, TlsError> {
-        let secured = match &mut self.keyring {
-            None => None,
-            Some(keyring) => {
-                let keys = keyring.take()?;
-                let refusal = Arc::new(Refusal::new(&self.config, &keys, &self.clock));
-                Some(Secured { keys, refusal, health: self.health.clone() })
-            }
-        };
-        Ok(Route { config: self.config.clone(), secured, course: Arc::new(Course::default()) })
+        let secured = self.keyring.as_mut().map(|keyring| keyring.secure(&self.target)).transpose()?;
+        Ok(Route { target: self.target.clone(), secured, course: Arc::new(Course::default()) })
     }
 
     /// Waits until there are other keys to connect with.
@@ -286,6 +289,30 @@ impl Roads {
         match &mut self.keyring {
             Some(keyring) => keyring.renewed().await,
             None => std::future::pending().await,
+        }
+    }
+}
+
+/// Whether the status is said. A broker that forbids its topic hangs up over it (AWS IoT Core wants `iot:RetainPublish`),
+/// and would have nothing else: so after some connections that were hung up one tries without.
+#[derive(Default)]
+struct Births {
+    are_denied: bool,
+}
+
+impl Births {
+    fn are_said(&self, hung_up: u32) -> bool {
+        !self.are_denied && hung_up < HUNG_UP_MAX
+    }
+
+    /// Takes note of how long a connection held, with or without.
+    fn learn(&mut self, was_said: bool, held: Duration, topic: &str) {
+        if !was_said && !self.are_denied && held >= STABLE_AFTER {
+            self.are_denied = true;
+            warn!(
+                topic,
+                "a connection holds without it: does the broker forbid this topic? The status is not said any more"
+            );
         }
     }
 }
@@ -304,10 +331,12 @@ async fn keep_connected(
     let mut is_said = false;
     let mut keepalive = config.keepalive;
     let mut hung_up = 0;
+    let mut births = Births::default();
     loop {
+        let says_birth = births.are_said(hung_up);
         let mut connected_at: Option<tokio::time::Instant> = None;
         let end = roads
-            .travel(&presence, keepalive, &pipe, &stop, || {
+            .travel(&presence, says_birth, keepalive, &pipe, &stop, || {
                 connected_at = Some(tokio::time::Instant::now());
                 is_said = false;
                 trouble.send_replace(None);
@@ -320,6 +349,7 @@ async fn keep_connected(
         if held >= STABLE_AFTER {
             broken.reset();
         }
+        births.learn(says_birth, held, &presence.topic);
         hung_up = if matches!(end, End::HungUp(_)) && held < STABLE_AFTER { hung_up + 1 } else { 0 };
         keepalive = adapted(keepalive, config.keepalive, &end, held);
         let (reason, wait) = match end {
@@ -332,7 +362,11 @@ async fn keep_connected(
             End::Unheard(reason) => (reason, unheard.next_wait()),
             End::HungUp(reason) if hung_up >= HUNG_UP_MAX => {
                 let id = &presence.client_id;
-                (format!("{reason}, again and again: does another client connect as \"{id}\"?"), broken.next_wait())
+                let hint = "or does it forbid a topic of ours?";
+                (
+                    format!("{reason}, again and again: does another client connect as \"{id}\", {hint}"),
+                    broken.next_wait(),
+                )
             }
             End::HungUp(reason) | End::Broken(reason) | End::Silent(reason) | End::Disliked(reason) => {
                 (reason, broken.next_wait())

@@ -9,10 +9,11 @@ use std::path::PathBuf;
 use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, CertificateError, Error};
 
+use super::connect::Target;
 use super::tls::Keys;
 use super::validity::timestamp;
 use crate::clock::Clock;
-use crate::config::MqttConfig;
+use crate::config::tls::TlsConfig;
 use crate::telemetry::health::Validity;
 
 /// No clock that is right says anything earlier: 2026-01-01, when this was written.
@@ -21,6 +22,12 @@ const CLOCK_MIN_MS: i64 = 1_767_225_600_000;
 /// What the words are made from beside the error.
 #[derive(Debug)]
 pub struct Refusal {
+    /// Who refuses or is refused: "the broker".
+    who: &'static str,
+    /// The key of the configuration that names it.
+    key: &'static str,
+    /// What its addresses begin with.
+    scheme: &'static str,
     host: String,
     ca: Option<PathBuf>,
     cert: Option<PathBuf>,
@@ -30,11 +37,14 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// The words for connections to this broker with these keys.
-    pub fn new(config: &MqttConfig, keys: &Keys, clock: &Clock) -> Self {
-        let tls = config.tls.clone().unwrap_or_default();
+    /// The words for connections to this far side with these keys.
+    pub fn new(target: &Target, tls: &TlsConfig, keys: &Keys, clock: &Clock) -> Self {
+        let tls = tls.clone();
         Self {
-            host: config.host.clone(),
+            who: target.who,
+            key: target.key,
+            scheme: target.scheme,
+            host: target.host.clone(),
             ca: tls.ca,
             cert: tls.identity.map(|identity| identity.cert),
             validity: keys.validity,
@@ -63,88 +73,92 @@ impl Refusal {
     /// What TLS itself said, if it was TLS that failed.
     pub fn of_alert(&self, error: &io::Error) -> Option<String> {
         let error = error.get_ref()?.downcast_ref::<Error>()?;
+        let who = self.who;
         Some(match error {
             Error::InvalidCertificate(error) => self.theirs(error),
             Error::AlertReceived(alert) => self.ours(*alert),
             Error::InvalidMessage(_) => {
-                "what answers does not speak TLS: is this the broker's port for mqtts://?".to_owned()
+                format!("what answers does not speak TLS: is this {who}'s port for {}?", self.scheme)
             }
-            Error::PeerIncompatible(why) => format!("the broker's TLS and ours (1.2 and 1.3) do not fit: {why:?}"),
+            Error::PeerIncompatible(why) => format!("{who}'s TLS and ours (1.2 and 1.3) do not fit: {why:?}"),
             error => format!("TLS failed: {error}"),
         })
     }
 
-    /// We refuse the broker's certificate.
+    /// We refuse their certificate.
     fn theirs(&self, error: &CertificateError) -> String {
         let now = self.clock.now();
-        let (host, today) = (&self.host, now.day());
+        let (who, key, host, today) = (self.who, self.key, &self.host, now.day());
         match error {
             CertificateError::ExpiredContext { not_after, .. } => format!(
-                "the broker's certificate expired on {}: is this device's clock right (it says {today})? \
-                 If so, the broker needs a new certificate",
+                "{who}'s certificate expired on {}: is this device's clock right (it says {today})? \
+                 If so, {who} needs a new certificate",
                 timestamp(*not_after).day()
             ),
             CertificateError::NotValidYetContext { not_before, .. } => {
-                let begins = format!("the broker's certificate is valid from {} on", timestamp(*not_before).day());
+                let begins = format!("{who}'s certificate is valid from {} on", timestamp(*not_before).day());
                 if now.as_millis() < CLOCK_MIN_MS {
                     format!("{begins}, and this device's clock says {today}: the clock is wrong, set it")
                 } else {
                     format!(
                         "{begins}: is this device's clock right (it says {today})? \
-                         If so, the broker has a certificate for later"
+                         If so, {who} has a certificate for later"
                     )
                 }
             }
             CertificateError::UnknownIssuer => {
                 let known = match &self.ca {
-                    Some(ca) => format!("in {}: is `ca` the broker's authority?", ca.display()),
-                    None => "among the system's: set `ca` to the broker's authority".to_owned(),
+                    Some(ca) => format!("in {}: is `ca` {who}'s authority?", ca.display()),
+                    None => format!("among the system's: set `ca` to {who}'s authority"),
                 };
-                format!("the broker's certificate is from an authority that is not {known}")
+                format!("{who}'s certificate is from an authority that is not {known}")
             }
             CertificateError::NotValidForNameContext { presented, expected } => {
                 let names: Vec<&str> = presented.iter().map(|name| bare(name)).collect();
                 let names = if names.is_empty() { "no name at all".to_owned() } else { names.join(", ") };
                 let hint = match expected {
-                    ServerName::IpAddress(_) => "write a name that it has into `url`",
-                    _ => "is `url` right?",
+                    ServerName::IpAddress(_) => format!("write a name that it has into `{key}`"),
+                    _ => format!("is `{key}` right?"),
                 };
-                format!("the broker's certificate is for {names}, and not for {host}: {hint}")
+                format!("{who}'s certificate is for {names}, and not for {host}: {hint}")
             }
             CertificateError::NotValidForName => {
-                format!("the broker's certificate is not for {host}: is `url` right?")
+                format!("{who}'s certificate is not for {host}: is `{key}` right?")
             }
             CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-                "the broker's certificate is not made for a server (extended key usage without serverAuth): \
-                 the broker needs another"
-                    .to_owned()
+                format!(
+                    "{who}'s certificate is not made for a server (extended key usage without serverAuth): \
+                     {who} needs another"
+                )
             }
             CertificateError::BadSignature => {
-                "the broker's certificate has a signature that does not fit: is `ca` an older authority of the same \
-                 name?"
-                    .to_owned()
+                format!(
+                    "{who}'s certificate has a signature that does not fit: is `ca` an older authority of the same \
+                     name?"
+                )
             }
-            error => format!("the broker's certificate can not be used: {error}"),
+            error => format!("{who}'s certificate can not be used: {error}"),
         }
     }
 
-    /// The broker refuses ours, or the way we talk.
+    /// They refuse ours, or the way we talk.
     fn ours(&self, alert: AlertDescription) -> String {
-        let today = self.clock.now().day();
+        let (who, key, today) = (self.who, self.key, self.clock.now().day());
         let why = match (alert, self.validity) {
             (AlertDescription::CertificateExpired, Some(validity)) if validity.days_left(self.clock.now()) < 0 => {
                 format!("it expired on {}, renew it", validity.not_after.day())
             }
             (AlertDescription::CertificateExpired, Some(validity)) => format!(
-                "the broker takes it for expired, and it is valid until {}: is the broker's clock right, and this \
+                "{who} takes it for expired, and it is valid until {}: is {who}'s clock right, and this \
                  device's (it says {today})?",
                 validity.not_after.day()
             ),
             (AlertDescription::CertificateRevoked, _) => "it has been revoked, this device needs a new one".to_owned(),
             (AlertDescription::UnknownCA, _) => {
-                "it is not from an authority that the broker trusts, or the certificate of one between the two is \
-                 missing in the file"
-                    .to_owned()
+                format!(
+                    "it is not from an authority that {who} trusts, or the certificate of one between the two is \
+                     missing in the file"
+                )
             }
             (AlertDescription::UnsupportedCertificate, _) => {
                 "it is not made for a client (extended key usage without clientAuth), this device needs another"
@@ -152,27 +166,27 @@ impl Refusal {
             }
             (AlertDescription::NoApplicationProtocol, _) => {
                 let alpn = self.alpn.as_deref().unwrap_or_default();
-                return format!("the broker does not speak {alpn} on this port: is `alpn` right?");
+                return format!("{who} does not speak {alpn} on this port: is `alpn` right?");
             }
             (AlertDescription::UnrecognisedName, _) => {
-                return format!("the broker knows nothing of the name {}: is `url` right?", self.host);
+                return format!("{who} knows nothing of the name {}: is `{key}` right?", self.host);
             }
             (AlertDescription::ProtocolVersion | AlertDescription::InsufficientSecurity, _) => {
-                return format!("the broker's TLS and ours (1.2 and 1.3) do not fit: {alert:?}");
+                return format!("{who}'s TLS and ours (1.2 and 1.3) do not fit: {alert:?}");
             }
             (AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure, _) if self.cert.is_none() => {
-                return "the broker wants a certificate from us: set `cert` and `key`".to_owned();
+                return format!("{who} wants a certificate from us: set `cert` and `key`");
             }
             // OpenSSL has no better word for a certificate that is not valid yet.
             (alert, Some(validity)) if is_of_certificate(alert) && validity.not_before > self.clock.now() => format!(
-                "it is valid from {} on: is this device's clock right (it says {today}), and the broker's?",
+                "it is valid from {} on: is this device's clock right (it says {today}), and {who}'s?",
                 validity.not_before.day()
             ),
             (alert, _) if is_of_certificate(alert) => format!("TLS alert {alert:?}"),
-            (alert, _) => return format!("the broker broke TLS off: alert {alert:?}"),
+            (alert, _) => return format!("{who} broke TLS off: alert {alert:?}"),
         };
         let cert = self.cert.as_ref().map(|cert| format!(" ({})", cert.display())).unwrap_or_default();
-        format!("the broker refused our certificate{cert}: {why}")
+        format!("{who} refused our certificate{cert}: {why}")
     }
 }
 

@@ -19,6 +19,8 @@ use rustls::{ClientConfig, RootCertStore};
 use sha2::{Digest as _, Sha256};
 use tracing::{info, warn};
 
+use super::connect::{Secured, Target};
+use super::refusal::Refusal;
 use super::validity;
 use crate::clock::Clock;
 use crate::config::tls::TlsConfig;
@@ -117,7 +119,7 @@ impl Keyring {
     }
 
     /// The keys for a connection: as the files are now, or the last that could be used.
-    pub fn take(&mut self) -> Result<Keys, TlsError> {
+    fn take(&mut self) -> Result<Keys, TlsError> {
         if let Err(error) = self.look()
             && self.held.is_none()
         {
@@ -126,6 +128,13 @@ impl Keyring {
         let held = self.held.as_mut().expect("a look that succeeds holds what it found");
         held.is_used = true;
         Ok(held.keys.clone())
+    }
+
+    /// The same, with the words for what can go wrong with them there.
+    pub fn secure(&mut self, target: &Target) -> Result<Secured, TlsError> {
+        let keys = self.take()?;
+        let refusal = Arc::new(Refusal::new(target, &self.tls, &keys, &self.clock));
+        Ok(Secured { keys, refusal, health: self.health.clone() })
     }
 
     /// Whether there are keys that no connection has used yet.

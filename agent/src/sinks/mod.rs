@@ -11,6 +11,7 @@ pub mod runner;
 pub mod s3;
 
 use std::future::Future;
+use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -100,8 +101,14 @@ pub trait Sink: Send + Sync + 'static {
     /// Encodes records (never none) as a batch.
     fn encode(&self, range: SeqRange, records: &[Numbered]) -> Result<Batch, DeliverError>;
 
-    /// Hands a batch over; `Ok` means durable over there.
+    /// Hands a batch over; `Ok` means durable over there. Several may be under way at once.
     fn deliver(&self, batch: &Batch) -> impl Future<Output = Result<(), DeliverError>> + Send;
+
+    /// Writes down on this device that a batch is over there, before it is confirmed. For batches that are sealed, one after
+    /// the other in the order of the journal, whichever arrived first.
+    fn settle(&self, _batch: &Batch) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Whether a batch that is started now has a way to go. What is asked for each batch (a store) says yes.
     fn is_reachable(&self) -> bool {
@@ -116,6 +123,11 @@ pub trait Sink: Send + Sync + 'static {
     /// Bytes on the wire of a batch, as far as they are counted.
     fn cost(&self, batch: &Batch) -> u64 {
         u64::try_from(batch.bytes.len()).unwrap_or(u64::MAX)
+    }
+
+    /// Bytes that went out beside the batches since this was last asked: the lake's manifests.
+    fn spent_beside(&self) -> u64 {
+        0
     }
 
     /// Whether, after an outage, the newest records go before the backlog.

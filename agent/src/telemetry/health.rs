@@ -268,6 +268,41 @@ pub struct SinkHealth {
     pub protocol: Shown<Option<&'static str>>,
     /// How it is secured; `None`: it is not TLS, or not ours to see.
     pub tls: Shown<Option<TlsHealth>>,
+    /// The credentials that are given to us for a while; `None`: they are not.
+    pub credentials: Shown<Option<CredentialsHealth>>,
+    /// What a store makes of a put that must not overwrite; `None`: not seen yet.
+    pub conditional: Shown<Option<Conditional>>,
+}
+
+/// The credentials that are given to us for a while.
+#[derive(Debug, Clone, Default)]
+pub struct CredentialsHealth {
+    /// Until when those that we hold are valid, as their giver says; `None`: we hold none.
+    pub not_after: Option<Timestamp>,
+    /// Why there are no fresh ones.
+    pub problem: Option<String>,
+}
+
+/// What a store makes of `If-None-Match: *`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conditional {
+    /// It says 412.
+    Honoured,
+    /// It overwrites: with the same bytes, for they are sealed.
+    Ignored,
+    /// It does not take a put that has it, so it is left out.
+    Refused,
+}
+
+impl Conditional {
+    /// The word in `status`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Conditional::Honoured => "honoured",
+            Conditional::Ignored => "ignored",
+            Conditional::Refused => "refused",
+        }
+    }
 }
 
 /// How a link is secured.
@@ -329,6 +364,8 @@ impl SinkHealth {
             last_error: Shown::new(None),
             protocol: Shown::new(None),
             tls: Shown::new(None),
+            credentials: Shown::new(None),
+            conditional: Shown::new(None),
         }
     }
 

@@ -56,6 +56,7 @@ fn line(home: &Home, epoch: &Epoch, first: u64, from: Timestamp) -> Result<Manif
         Ok(SeriesLine {
             instrument: InstrumentId::try_new("do-4")?,
             quantity: QuantityId::try_new(&format!("quantity_of_optode_{quantity}"))?,
+            unit: Some("mg/L".to_owned()),
             count: ROWS / 10,
             min: Some(low),
             max: Some(low + 1.5),

@@ -78,6 +78,9 @@ pub struct SeriesLine {
     pub instrument: InstrumentId,
     /// What.
     pub quantity: QuantityId,
+    /// In which unit: numbers of two probes are compared by it. A series whose unit was changed has an entry each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
     /// How many readings have a value, number or text. Those without are counted by `quality.missing`.
     pub count: u64,
     /// The smallest number.

@@ -36,6 +36,7 @@ pub(crate) struct Seen<'a> {
     time: Timestamp,
     clock: Clock,
     series: SeriesKey<'a>,
+    unit: Option<&'a str>,
     number: Option<f64>,
     has_value: bool,
     quality: Option<Quality>,
@@ -45,8 +46,10 @@ pub(crate) struct Seen<'a> {
 impl<'a> From<&'a Numbered> for Seen<'a> {
     fn from(numbered: &'a Numbered) -> Self {
         let stamp = numbered.record.stamp();
+        let mut unit = None;
         let (number, has_value, quality, gap_facts) = match &numbered.record {
             Record::Reading(reading) => {
+                unit = Some(reading.series.unit.as_str()).filter(|unit| !unit.is_empty());
                 let number = number_of(&reading.value);
                 (number, number.is_some() || text_of(&reading.value).is_some(), Some(reading.quality), None)
             }
@@ -54,7 +57,17 @@ impl<'a> From<&'a Numbered> for Seen<'a> {
             Record::Event(_) => (None, false, None, None),
         };
         let series = series_key(&numbered.record);
-        Seen { seq: numbered.seq, time: stamp.time, clock: stamp.clock, series, number, has_value, quality, gap_facts }
+        Seen {
+            seq: numbered.seq,
+            time: stamp.time,
+            clock: stamp.clock,
+            series,
+            unit,
+            number,
+            has_value,
+            quality,
+            gap_facts,
+        }
     }
 }
 
@@ -66,6 +79,7 @@ impl<'a> From<&'a Row> for Seen<'a> {
             time: row.time,
             clock: row.clock,
             series: (row.instrument.as_ref(), row.quantity.as_ref()),
+            unit: row.unit.as_deref(),
             number: row.value,
             has_value: row.event.is_none() && (row.value.is_some() || row.value_text.is_some()),
             quality: row.quality,
@@ -108,7 +122,7 @@ struct Counts<'a> {
     quality: [u64; 5],
     gaps: Vec<GapLine>,
     clock: [u64; 3],
-    series: Option<(SeriesKey<'a>, Numbers)>,
+    series: Option<((SeriesKey<'a>, Option<&'a str>), Numbers)>,
 }
 
 #[derive(Default)]
@@ -130,19 +144,21 @@ impl<'a> Counts<'a> {
         }
         let Some(quality) = seen.quality else { return };
         tally(&Quality::ALL, &mut self.quality, quality);
-        if self.series.as_ref().is_none_or(|(key, _)| *key != seen.series) {
+        let key = (seen.series, seen.unit);
+        if self.series.as_ref().is_none_or(|(series, _)| *series != key) {
             self.end_series();
         }
-        let (_, numbers) = self.series.get_or_insert_with(|| (seen.series, Numbers::default()));
+        let (_, numbers) = self.series.get_or_insert_with(|| (key, Numbers::default()));
         numbers.add(seen.number, seen.has_value);
     }
 
     fn end_series(&mut self) {
-        let Some(((Some(instrument), Some(quantity)), numbers)) = self.series.take() else { return };
+        let Some((((Some(instrument), Some(quantity)), unit), numbers)) = self.series.take() else { return };
         let (min, max) = numbers.range.unzip();
         self.instruments.push(SeriesLine {
             instrument: instrument.clone(),
             quantity: quantity.clone(),
+            unit: unit.map(str::to_owned),
             count: numbers.values,
             min,
             max,

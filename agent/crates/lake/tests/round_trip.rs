@@ -111,7 +111,7 @@ fn the_line_says_what_is_in_the_object() {
             r#"{"v":1,"key":"farm/readings/v1/site=lac-vert/device=gw-1/dt=2026-11-22/7f3k9abc-000000000100-000000000109.parquet","#,
             r#""format":"parquet","rows":9,"epoch":"7f3k9abc","first":100,"next":109,"#,
             r#""time_min":"2026-11-22T12:00:00.000Z","time_max":"2026-11-22T12:00:00.005Z","#,
-            r#""instruments":[{"instrument":"do-4","quantity":"dissolved_oxygen","count":3,"min":-0.0,"max":0.30000000000000004,"mean":0.1},"#,
+            r#""instruments":[{"instrument":"do-4","quantity":"dissolved_oxygen","unit":"mg/L","count":3,"min":-0.0,"max":0.30000000000000004,"mean":0.1},"#,
             r#"{"instrument":"rfid-1","quantity":"pit_tag","count":2,"min":null,"max":null,"mean":null}],"#,
             r#""quality":{"pass":2,"not-evaluated":1,"suspect":1,"fail":1,"missing":1},"#,
             r#""gaps":[{"seq":101,"reason":"quota","count":10,"lost_first":90,"lost_next":100,"#,

@@ -1,4 +1,4 @@
-//! A record as people and machines outside read it: the JSON object of `docs/CLOUD.md`, the same everywhere
+//! A record as people and machines outside read it: the JSON object of `docs/MQTT.md`, the same everywhere
 //! (MQTT envelopes, NDJSON objects, `tail --json`).
 
 use serde::ser::SerializeMap;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use lake::{Format, Prefix};
 
 use super::Misuse;
-use crate::config::sink::{Checksum, Credentials, S3Config};
+use crate::config::credentials::{Credentials, PROFILE_DEFAULT};
+use crate::config::sink::{Checksum, S3Config};
 use crate::config::{Config, LakeConfig, SinkConfig, SinkKind, nearest};
 use crate::sinks::lake::shelf::Shelf;
 use crate::sinks::s3::Bucket;
@@ -91,13 +92,15 @@ fn from_environment(bucket: &str) -> S3Config {
     let file = variable(&["AWS_SHARED_CREDENTIALS_FILE"])
         .or_else(|| variable(&["HOME"]).map(|home| format!("{home}/.aws/credentials")))
         .filter(|file| variable(&["AWS_ACCESS_KEY_ID"]).is_none() && Path::new(file).is_file());
+    let profile = variable(&["AWS_PROFILE", "AWS_DEFAULT_PROFILE"]).unwrap_or_else(|| PROFILE_DEFAULT.to_owned());
     S3Config {
         bucket: bucket.to_owned(),
         region: variable(&["AWS_REGION", "AWS_DEFAULT_REGION"]).unwrap_or_else(|| "us-east-1".to_owned()),
         is_path_style: endpoint.is_some(),
         endpoint,
         checksum: Checksum::Auto,
-        credentials: file.map_or(Credentials::Env, |file| Credentials::File(PathBuf::from(file))),
+        proxy: None,
+        credentials: file.map_or(Credentials::Env, |file| Credentials::File { path: PathBuf::from(file), profile }),
         lake: LakeConfig {
             prefix: Prefix::default(),
             format: Format::Parquet,

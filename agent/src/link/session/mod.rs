@@ -7,7 +7,8 @@
 //! task polls and does nothing else that could wait. Publishers wait elsewhere, on the acknowledgement.
 //!
 //! A link that is dead and does not say so is noticed within `keepalive`: a ping goes out after half of it, and whatever
-//! was sent must be answered by something within the other half. The library alone would wait for a second ping.
+//! was sent must be answered by something within the other half. The library alone would wait for a second ping, and for
+//! ever where a message does not even fit into the kernel's buffer.
 
 mod v4;
 mod v5;
@@ -265,6 +266,8 @@ pub struct Session {
     connection: Connection,
     client: Client,
     presence: Presence,
+    /// Whether the status is said; else the will alone says something of the device.
+    says_birth: bool,
     course: Arc<Course>,
     keepalive: Duration,
 }
@@ -284,9 +287,15 @@ pub enum OpenError {
 
 impl Session {
     /// Prepares a connection: reads the file that the login needs, every time, so that a changed one is used.
-    pub fn open(route: Route, version: Version, presence: &Presence, keepalive: Duration) -> Result<Self, OpenError> {
+    pub fn open(
+        route: Route,
+        version: Version,
+        presence: &Presence,
+        says_birth: bool,
+        keepalive: Duration,
+    ) -> Result<Self, OpenError> {
         let course = route.course.clone();
-        let login = match &route.config.login {
+        let login = match &route.target.login {
             None => None,
             Some((username, file)) => {
                 let password = std::fs::read_to_string(file)
@@ -297,7 +306,7 @@ impl Session {
         let ping_after_s = u16::try_from(keepalive.as_secs() / 2).unwrap_or(u16::MAX).max(1);
         let connection = Connection::new(version, Terms { route, presence, ping_after_s, login });
         let client = connection.client();
-        Ok(Self { connection, client, presence: presence.clone(), course, keepalive })
+        Ok(Self { connection, client, presence: presence.clone(), says_birth, course, keepalive })
     }
 
     /// Polls until the connection ends or is told to; says why. `renewed` comes when there are other keys to connect
@@ -319,6 +328,9 @@ impl Session {
                 polled = self.connection.poll() => polled,
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
                     return End::Silent(format!("nothing heard from the broker for {} s", patience.as_secs()));
+                }
+                () = self.course.clogged(patience) => {
+                    return End::Silent(format!("nothing could be sent for {} s", patience.as_secs()));
                 }
                 () = stop.cancelled() => {
                     if on_connected.is_none() {
@@ -371,20 +383,20 @@ impl Session {
             None if failure.is_timeout => {
                 format!("no answer within {CONNECT_TIMEOUT_S} s: waited for {}", self.course.stage())
             }
-            None => failure.words.clone(),
+            None => self.course.silence().unwrap_or_else(|| failure.words.clone()),
         }
     }
 
     fn say_birth(&self) {
         // The channel of a connection that just opened is empty; were it not, the next connection says it.
-        if !self.client.try_retain(&self.presence.topic, (self.presence.birth)()) {
+        if self.says_birth && !self.client.try_retain(&self.presence.topic, (self.presence.birth)()) {
             debug!("birth not queued");
         }
     }
 
     /// The retained status and a DISCONNECT, so that the broker keeps the will to itself; as far as the link lets us.
     async fn say_goodbye(&mut self) {
-        if self.client.try_retain(&self.presence.topic, self.presence.gone.clone()) {
+        if !self.says_birth || self.client.try_retain(&self.presence.topic, self.presence.gone.clone()) {
             self.leave().await;
         }
     }

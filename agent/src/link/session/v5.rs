@@ -25,7 +25,7 @@ pub struct Connection {
 impl Connection {
     pub fn new(terms: Terms<'_>) -> Self {
         let Terms { route, presence, ping_after_s, login } = terms;
-        let mut options = MqttOptions::new(&presence.client_id, (route.config.host.as_str(), route.config.port));
+        let mut options = MqttOptions::new(&presence.client_id, (route.target.host.as_str(), route.target.port));
         options.set_keep_alive(ping_after_s);
         options.set_topic_alias_policy(TopicAliasPolicy::Lru);
         options.set_session_mode(SessionMode::Clean);

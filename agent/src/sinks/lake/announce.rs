@@ -23,12 +23,12 @@ const KIND: &str = "application/json";
 pub type News = watch::Sender<Option<Arc<Mutex<Ledger>>>>;
 
 /// Publishes the lines that were not yet, then waits for more, until told to stop.
-pub async fn run(beside: Beside, mut news: watch::Receiver<Option<Arc<Mutex<Ledger>>>>, stop: CancellationToken) {
+pub async fn run(mut beside: Beside, mut news: watch::Receiver<Option<Arc<Mutex<Ledger>>>>, stop: CancellationToken) {
     let publish = async {
         loop {
             let ledger = news.borrow_and_update().clone();
             if let Some(ledger) = ledger {
-                say_all(&beside, &ledger).await;
+                say_all(&mut beside, &ledger).await;
             }
             if news.changed().await.is_err() {
                 std::future::pending::<()>().await;
@@ -42,7 +42,7 @@ pub async fn run(beside: Beside, mut news: watch::Receiver<Option<Arc<Mutex<Ledg
     }
 }
 
-async fn say_all(beside: &Beside, ledger: &Mutex<Ledger>) {
+async fn say_all(beside: &mut Beside, ledger: &Mutex<Ledger>) {
     loop {
         let line = match block_in_place(|| lock(ledger).unsaid()) {
             Ok(Some(line)) => line,

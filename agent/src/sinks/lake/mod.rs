@@ -32,6 +32,9 @@ use shelf::{Shelf, ShelfError};
 /// Records held in memory for one object: about 6 MiB. An object is never larger, whatever `max_readings` says.
 pub const OBJECT_RECORDS_MAX: usize = 50_000;
 
+/// What a put costs beside the object: its headers, of which the signature and a session's token are the most.
+pub const REQUEST_BYTES: u64 = 1 << 10;
+
 /// Objects whose size is asked for at once.
 const LOOKS_AT_ONCE: usize = 8;
 
@@ -90,7 +93,7 @@ impl LakeSink {
             age_max: sink.batch.max_age,
             records_max: sink.batch.max_readings.min(OBJECT_RECORDS_MAX),
             bytes_max: usize::try_from(sink.batch.max_bytes).unwrap_or(usize::MAX),
-            window: 1,
+            window: shelf.window(),
         };
         let key = device.signing_key.as_deref().map(signing_key).transpose()?;
         let mut ledger = Ledger::open(&journal.join("manifests").join(sink.id.as_str()), epoch, key)?;
@@ -156,6 +159,11 @@ impl LakeSink {
     }
 }
 
+fn line_of(batch: &Batch) -> std::io::Result<ManifestLine> {
+    let text = std::str::from_utf8(&batch.note).map_err(std::io::Error::other)?;
+    ManifestLine::parse(text).map_err(std::io::Error::other)
+}
+
 fn signing_key(path: &Path) -> std::io::Result<SigningKey> {
     let of_file = |error: String| std::io::Error::other(format!("the signing key {}: {error}", path.display()));
     let pem = std::fs::read(path).map_err(|error| of_file(error.to_string()))?;
@@ -188,13 +196,22 @@ impl Sink for LakeSink {
     }
 
     async fn deliver(&self, batch: &Batch) -> Result<(), DeliverError> {
-        self.shelf.put_sealed(&batch.key, batch.bytes.clone(), self.format.content_type()).await?;
-        let text = std::str::from_utf8(&batch.note).map_err(|error| DeliverError::reject(error.to_string()))?;
-        let line = ManifestLine::parse(text).map_err(|error| DeliverError::reject(error.to_string()))?;
-        let now = self.clock.now();
-        block_in_place(|| self.ledger().append(line, now)).map_err(|error| local(&error))?;
+        line_of(batch).map_err(|error| DeliverError::reject(error.to_string()))?;
+        self.shelf.put_sealed(&batch.key, batch.bytes.clone(), self.format.content_type()).await
+    }
+
+    fn settle(&self, batch: &Batch) -> std::io::Result<()> {
+        self.ledger().append(line_of(batch)?, self.clock.now())?;
         self.tell();
         Ok(())
+    }
+
+    fn cost(&self, batch: &Batch) -> u64 {
+        u64::try_from(batch.bytes.len()).unwrap_or(u64::MAX).saturating_add(REQUEST_BYTES)
+    }
+
+    fn spent_beside(&self) -> u64 {
+        self.shelf.take_bytes_put()
     }
 
     /// A lake has each row once: what its manifests name, and what is there, is not sent again.

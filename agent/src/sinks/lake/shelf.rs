@@ -13,12 +13,15 @@ use tokio::task::block_in_place;
 
 use crate::sinks::DeliverError;
 use crate::sinks::file::Folder;
+use crate::sinks::lake::REQUEST_BYTES;
 use crate::sinks::s3::Bucket;
 
 /// Where a lake stands.
 pub struct Shelf {
     place: Place,
     requests: AtomicU64,
+    /// Of conditional puts: those of manifests, while a sink writes.
+    bytes_put: AtomicU64,
 }
 
 enum Place {
@@ -88,12 +91,21 @@ impl ShelfError {
 impl Shelf {
     /// A lake in a folder. Nothing is reached yet.
     pub fn folder(root: PathBuf) -> Self {
-        Self { place: Place::Folder(Folder::new(root)), requests: AtomicU64::new(0) }
+        Self { place: Place::Folder(Folder::new(root)), requests: AtomicU64::new(0), bytes_put: AtomicU64::new(0) }
     }
 
     /// A lake in a bucket.
     pub fn bucket(bucket: Bucket) -> Self {
-        Self { place: Place::Bucket(bucket), requests: AtomicU64::new(0) }
+        Self { place: Place::Bucket(bucket), requests: AtomicU64::new(0), bytes_put: AtomicU64::new(0) }
+    }
+
+    /// How many objects may be on their way there at once: while one's reply comes back and the next is made ready, a third
+    /// keeps the line busy. A folder has no line.
+    pub fn window(&self) -> usize {
+        match &self.place {
+            Place::Folder(_) => 1,
+            Place::Bucket(_) => 3,
+        }
     }
 
     /// Makes ready for objects: a folder is made below one that is there, a bucket is somebody's decision.
@@ -139,6 +151,8 @@ impl Shelf {
         expect: Expect<'_>,
     ) -> Result<Put, ShelfError> {
         self.count();
+        let cost = u64::try_from(bytes.len()).unwrap_or(u64::MAX).saturating_add(REQUEST_BYTES);
+        self.bytes_put.fetch_add(cost, Ordering::Relaxed);
         match &self.place {
             Place::Folder(folder) => block_in_place(|| folder.put_if(key, &bytes, expect)),
             Place::Bucket(bucket) => bucket.put_if(key, bytes, kind, expect).await,
@@ -157,6 +171,11 @@ impl Shelf {
     /// How often the store was asked for something.
     pub fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of conditional puts since this was last asked.
+    pub fn take_bytes_put(&self) -> u64 {
+        self.bytes_put.swap(0, Ordering::Relaxed)
     }
 
     fn count(&self) {

@@ -46,13 +46,13 @@ struct Row<'a> {
 
 /// Publishes alarms until told to stop.
 pub async fn run(
-    beside: Beside,
+    mut beside: Beside,
     device: DeviceConfig,
     epoch: impl Fn() -> Option<Epoch>,
     mut heard: Receiver<Alarm>,
     stop: CancellationToken,
 ) {
-    let publish = async |alarms: Vec<Alarm>| match encode(&device, epoch().as_ref(), &alarms) {
+    let mut publish = async |alarms: Vec<Alarm>| match encode(&device, epoch().as_ref(), &alarms) {
         Ok(payload) => {
             if !beside.publish("alarm", payload, JSON, Turn::Ahead).await {
                 warn!("these alarms come with the readings alone");

@@ -1,4 +1,4 @@
-//! `json-columns`: the envelope with one entry a series and arrays inside. `docs/CLOUD.md` says how it is read.
+//! `json-columns`: the envelope with one entry a series and arrays inside. `docs/MQTT.md` says how it is read.
 //!
 //! Nothing is written twice that a reader can know: positions and times are steps, an array goes on with its last step,
 //! a series has the times of the one before it unless it says otherwise, quality and clock stand only where they are

@@ -1,4 +1,4 @@
-//! `senml`: an RFC 8428 pack in JSON. `docs/CLOUD.md` has the mapping.
+//! `senml`: an RFC 8428 pack in JSON. `docs/MQTT.md` has the mapping.
 //!
 //! One base record a series (`bn`, `bu`), the batch's base time once. What `SenML` has no place for stands in fields of our
 //! own, which a reader that does not know them ignores (section 4.4: only those that end in `_` must be understood):

@@ -1,14 +1,17 @@
 //! One batch on its way: tried until the far side takes it or refuses it for good. Time does not run out; only a
-//! permanent refusal ends it.
+//! permanent refusal ends it. What is sent again costs again, and waits for its allowance like the first time.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::sync::Notify;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::backoff::Backoff;
 use crate::clock::Clock;
+use crate::sinks::meter::{Meter, Wait};
 use crate::sinks::{Batch, DeliverError, REFUSALS_MAX, Sink};
 use crate::telemetry::health::{SinkHealth, SinkState};
 
@@ -36,13 +39,23 @@ pub enum End {
 }
 
 /// Delivers a batch, however long it takes.
-pub async fn deliver<S: Sink>(sink: Arc<S>, batch: Batch, health: Arc<SinkHealth>, clock: Clock) -> Outcome {
+///
+/// Several may wait for the same far side: when one gets through (`through`), the others try at once, for those behind
+/// them wait for them.
+pub async fn deliver<S: Sink>(
+    sink: Arc<S>,
+    batch: Batch,
+    health: Arc<SinkHealth>,
+    (clock, meter): (Clock, Arc<Meter>),
+    through: Arc<Notify>,
+) -> Outcome {
     let mut backoff = Backoff::new(RETRY_WAITS.0, RETRY_WAITS.1);
     let mut refusals = 0;
     loop {
         let error = match sink.deliver(&batch).await {
             Ok(()) => {
                 succeeded(&health, &clock, backoff.tries());
+                through.notify_waiters();
                 return Outcome { batch, end: End::Arrived };
             }
             Err(error) => error,
@@ -53,6 +66,8 @@ pub async fn deliver<S: Sink>(sink: Arc<S>, batch: Batch, health: Arc<SinkHealth
             DeliverError::Retry { after, .. } => after.unwrap_or_default(),
             DeliverError::Reject { .. } => Duration::ZERO,
         };
+        // Who was refused, or was told when to come, is not helped by it.
+        let is_woken = matches!(error, DeliverError::Retry { after: None, .. });
         if backoff.tries() == 0 {
             warn!(sink = %health.id, range = %batch.range, %error, "delivery failed, will try again");
         }
@@ -64,7 +79,29 @@ pub async fn deliver<S: Sink>(sink: Arc<S>, batch: Batch, health: Arc<SinkHealth
                 return Outcome { batch, end: End::Refused(reason) };
             }
         }
-        tokio::time::sleep(backoff.next_wait().max(not_before)).await;
+        let wait = backoff.next_wait();
+        tokio::select! {
+            () = tokio::time::sleep(wait.max(not_before)) => {}
+            () = through.notified(), if is_woken => {}
+        }
+        allowed(&meter, &health, &clock).await;
+        meter.spend(sink.cost(&batch), Instant::now(), clock.now());
+    }
+}
+
+/// Waits until the sink may send again.
+async fn allowed(meter: &Meter, health: &SinkHealth, clock: &Clock) {
+    loop {
+        let wait = match meter.may_send(Instant::now(), clock.now()) {
+            Ok(()) => return,
+            Err(Wait::For(wait)) => wait,
+            Err(Wait::Month(reason)) => {
+                health.last_error.set(Some(reason));
+                health.state.set(SinkState::Spent);
+                RETRY_WAITS.1
+            }
+        };
+        tokio::time::sleep(wait).await;
     }
 }
 

@@ -13,7 +13,9 @@ mod deliver;
 mod flow;
 mod plan;
 pub mod replay;
+mod sealed;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -21,9 +23,9 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use journal::{Cursor, CursorFile, JournalError, Loaded, NamedBatch, Reader, SealedStore};
+use journal::{Cursor, CursorFile, JournalError, Loaded, Reader, SealedStore};
 use model::{Epoch, Gap, GapReason, RangeSet, Record, Seq, SeqRange, SinkId};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::block_in_place;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -40,6 +42,7 @@ use deliver::{End, Outcome, deliver};
 use flow::Flow;
 use plan::{Next, Plan, Waiting};
 use replay::{Looked, Looks, Replay};
+use sealed::sealed_bytes;
 
 /// How often a cursor that moved is written where nothing but duplicates hangs on it.
 const STORE_EVERY: Duration = Duration::from_secs(5);
@@ -49,11 +52,11 @@ const TEND_EVERY: Duration = Duration::from_secs(1);
 const END_LIMIT: Duration = Duration::from_secs(4);
 /// How long a loop waits that met a disk which is full, read-only or gone.
 const DISK_WAIT: Duration = Duration::from_secs(1);
-/// Room in the store of sealed batches for the frame, the directory and a batch whose removal waits.
-const SEALED_SLACK_BYTES: u64 = 64 << 10;
-
-/// Connections on which nothing arrives, in a row, before one batch is suspected of that.
+/// Connections on which next to nothing arrives, in a row, before one batch is suspected of that.
 const BARREN_MAX: u32 = 3;
+/// So many batches that arrive over a connection show that the line is to blame for its end: what stands before one that the
+/// far side hangs up on is fewer.
+const FRUITFUL_MIN: u32 = 4;
 
 type UnderWay = FuturesUnordered<Pin<Box<dyn Future<Output = Outcome> + Send>>>;
 
@@ -140,6 +143,11 @@ pub struct Runner<S> {
     /// Confirmed, or under way.
     claimed: RangeSet,
     under_way: UnderWay,
+    /// Tells those under way that one has got through.
+    through: Arc<Notify>,
+    /// Where those under way begin, and sealed ones that have arrived before one that lies before them.
+    going: BTreeSet<Seq>,
+    arrived: BTreeMap<Seq, Batch>,
     /// One a lane.
     waiting: [Option<Waiting>; 2],
     flow: Flow,
@@ -152,9 +160,9 @@ pub struct Runner<S> {
     refusals: u32,
     /// What goes when there is nothing else to send.
     shunned: RangeSet,
-    /// Connections in a row on which nothing arrived, and whether something has on this one.
+    /// Connections in a row on which next to nothing arrived, and how many batches have on this one.
     barren: u32,
-    has_arrived: bool,
+    carried: u32,
     is_moved: bool,
     /// What the local disk last refused.
     disk_trouble: Option<String>,
@@ -206,6 +214,9 @@ impl<S: Sink> Runner<S> {
             quarantined,
             claimed,
             under_way: FuturesUnordered::new(),
+            through: Arc::default(),
+            going: BTreeSet::new(),
+            arrived: BTreeMap::new(),
             waiting: [None; 2],
             flow: Flow::default(),
             live_from: Seq(0),
@@ -214,7 +225,7 @@ impl<S: Sink> Runner<S> {
             refusals: 0,
             shunned: RangeSet::new(),
             barren: 0,
-            has_arrived: false,
+            carried: 0,
             is_moved: false,
             disk_trouble: None,
             spent: Vec::new(),
@@ -276,10 +287,11 @@ impl<S: Sink> Runner<S> {
             Action::PutBack(looked) => self.put_back(looked)?,
             Action::Tend => {
                 self.tend(false).await;
-                return Ok(());
+                return self.settle();
             }
             Action::Look | Action::End => return Ok(()),
         }
+        self.settle()?;
         // Only what went to the disk says that it is back.
         self.note_disk(None);
         Ok(())
@@ -308,7 +320,7 @@ impl<S: Sink> Runner<S> {
         stop: &CancellationToken,
     ) -> Result<Action, JournalError> {
         let is_reachable = self.sink.is_reachable();
-        let is_free = self.under_way.len() < self.sink.limits().window && self.has_room();
+        let is_free = self.under_way.len() + self.arrived.len() < self.sink.limits().window && self.has_room();
         let mut next = if is_free { self.look().await? } else { Next::Nothing };
         if let Next::Due(range) = next {
             next = match self.with.meter.may_send(Instant::now(), self.with.clock.now()) {
@@ -371,27 +383,6 @@ impl<S: Sink> Runner<S> {
         is_done || Instant::now() >= deadline || self.with.health.state.get() != SinkState::Ok
     }
 
-    /// Batches that were named before the last end go first, the same bytes to the same key.
-    fn resume_named(&mut self) {
-        for named in self.cursor.named().to_vec() {
-            self.claimed.insert(named.range);
-            match self.sealed.get(named.range) {
-                Ok(Some(bytes)) => {
-                    if let Some(batch) = unseal(named.range, named.key, &bytes) {
-                        self.send(batch);
-                        continue;
-                    }
-                    warn!(sink = %self.with.id, range = %named.range, "sealed batch unreadable, encoding it again");
-                }
-                Ok(None) => {}
-                Err(error) => warn!(sink = %self.with.id, %error, "sealed batch damaged, encoding it again"),
-            }
-            // The loop finds the hole and cuts it again; the same version makes the same bytes.
-            self.claimed.remove(named.range);
-            self.cursor.forget(named.range);
-        }
-    }
-
     /// Reads, encodes, seals and names a batch from the beginning of `range`, and sends it on its way.
     async fn start(&mut self, range: SeqRange) -> Result<(), JournalError> {
         self.waiting = [None; 2];
@@ -417,35 +408,33 @@ impl<S: Sink> Runner<S> {
         Ok(())
     }
 
-    /// How large a batch may be that is sealed, so that a window of them fits.
-    fn sealed_batch_bytes_max(&self) -> usize {
-        let window = u64::try_from(self.sink.limits().window.max(1)).unwrap_or(u64::MAX);
-        let bytes = (self.with.bytes.sealed / window).saturating_sub(SEALED_SLACK_BYTES);
-        usize::try_from(bytes).unwrap_or(usize::MAX)
-    }
-
-    /// Name the batch before sending it.
-    fn seal(&mut self, batch: &Batch) -> Result<(), JournalError> {
-        block_in_place(|| self.sealed.put(batch.range, &sealed_bytes(batch)))?;
-        self.cursor.begin(NamedBatch { range: batch.range, key: batch.key.clone(), sealed: true });
-        self.store()
-    }
-
     fn send(&mut self, batch: Batch) {
         let (sink, health, clock) = (self.sink.clone(), self.with.health.clone(), self.with.clock.clone());
         let now = Instant::now();
         self.with.meter.spend(self.sink.cost(&batch), now, self.with.clock.now());
         self.flow.sent(batch.bytes.len(), now);
-        self.under_way.push(Box::pin(deliver(sink, batch, health, clock)));
+        self.going.insert(batch.range.first);
+        self.under_way.push(Box::pin(deliver(
+            sink,
+            batch,
+            health,
+            (clock, self.with.meter.clone()),
+            self.through.clone(),
+        )));
     }
 
     fn take(&mut self, outcome: Outcome) -> Result<(), JournalError> {
         let Outcome { batch, end } = outcome;
         self.flow.done(batch.bytes.len(), matches!(end, End::Arrived), Instant::now());
+        self.going.remove(&batch.range.first);
         match end {
             End::Arrived => {
-                self.has_arrived = true;
+                self.carried = self.carried.saturating_add(1);
                 self.acquit(batch.range);
+                if self.sink.is_sealed() {
+                    self.arrived.insert(batch.range.first, batch);
+                    return Ok(());
+                }
                 self.confirm(batch.range, batch.range.len())
             }
             End::Away => {
@@ -463,22 +452,23 @@ impl<S: Sink> Runner<S> {
 
     /// The hole is found again once there is a connection; what goes first is decided then.
     ///
-    /// Where connection after connection ends and nothing has arrived, one of those under way may be why, without the far
-    /// side's word for it: each goes alone then, and the one that it happens to again goes last, for ever if need be.
+    /// Where connection after connection ends and next to nothing has arrived, one of those under way may be why, without the far
+    /// side's word for it: each goes alone then, and the one that it happens to again goes last, for ever if need be. What
+    /// went before it over that connection does not acquit it, and a line that was to blame after all costs it its turn.
     fn send_back(&mut self, range: SeqRange) {
         self.claimed.remove(range);
         self.with.health.state.set(SinkState::Retrying);
-        if !self.has_arrived && self.barren >= BARREN_MAX {
-            if self.suspects.missing(range).is_empty() {
-                self.shunned.insert(range);
-                self.suspects.remove(range);
-            } else {
-                self.suspects.insert(range);
-            }
+        let is_fruitful = self.carried >= FRUITFUL_MIN;
+        let is_barren = !is_fruitful && self.barren + 1 >= BARREN_MAX;
+        if self.suspects.missing(range).is_empty() {
+            self.shunned.insert(range);
+            self.suspects.remove(range);
+        } else if is_barren {
+            self.suspects.insert(range);
         }
         if self.under_way.is_empty() {
-            self.barren = if self.has_arrived { 0 } else { self.barren + 1 };
-            self.has_arrived = false;
+            self.barren = if is_fruitful { 0 } else { self.barren + 1 };
+            self.carried = 0;
         }
     }
 
@@ -533,7 +523,12 @@ impl<S: Sink> Runner<S> {
     }
 
     async fn tend(&mut self, is_end: bool) {
-        match self.sink.tend(is_end).await {
+        let tended = self.sink.tend(is_end).await;
+        let beside = self.sink.spent_beside();
+        if beside > 0 {
+            self.with.meter.spend(beside, Instant::now(), self.with.clock.now());
+        }
+        match tended {
             Ok(()) if self.under_way.is_empty() => {
                 let is_spent =
                     matches!(self.with.meter.may_send(Instant::now(), self.with.clock.now()), Err(Wait::Month(_)));
@@ -567,33 +562,5 @@ impl<S: Sink> Runner<S> {
             error!(sink = %self.with.id, %range, "no room for a gap event in the journal, the log has it");
         }
         info!(sink = %self.with.id, %range, reason = reason.as_str(), "records lost to this sink, gap recorded");
-    }
-}
-
-/// A sealed batch on disk: the note's length, the note, the bytes.
-fn sealed_bytes(batch: &Batch) -> Vec<u8> {
-    let length = u32::try_from(batch.note.len()).expect("a note is one manifest line");
-    [&length.to_be_bytes()[..], &batch.note, &batch.bytes].concat()
-}
-
-fn unseal(range: SeqRange, key: String, sealed: &[u8]) -> Option<Batch> {
-    let (length, rest) = sealed.split_first_chunk::<4>()?;
-    let (note, bytes) = rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
-    Some(Batch { range, key, bytes: bytes.to_vec().into(), note: note.to_vec().into() })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_sealed_batch_reads_back_as_it_was() {
-        let range = SeqRange::new(Seq(3), Seq(9));
-        let batch =
-            Batch { range, key: "k".to_owned(), bytes: vec![1_u8, 2, 3].into(), note: b"{\"v\":1}".to_vec().into() };
-        let read = unseal(range, "k".to_owned(), &sealed_bytes(&batch)).expect("whole");
-        assert_eq!((read.bytes, read.note), (batch.bytes, batch.note));
-        assert!(unseal(range, "k".to_owned(), &[0, 0, 0, 9, 1]).is_none());
-        assert!(unseal(range, "k".to_owned(), &[0]).is_none());
     }
 }
