@@ -28,10 +28,11 @@ install_all() {
     [ ! -e "$list" ] || is_upgrade=true
     # A file that the new version lacks must not stay; each of the others is replaced in one step, also under an agent that
     # is running.
-    (cd tree && find usr -type f) | sed 's,^,/,' | sort >"/tmp/tidegate-files.$$"
+    new_list=$(mktemp)
+    (cd tree && find usr -type f) | sed 's,^,/,' | sort >"$new_list"
     if $is_upgrade; then
         while IFS= read -r file; do
-            grep -qxF "$file" "/tmp/tidegate-files.$$" || rm -f "$file"
+            grep -qxF "$file" "$new_list" || rm -f "$file"
         done <"$list"
     fi
     while IFS= read -r file; do
@@ -39,8 +40,8 @@ install_all() {
         cp -p "tree$file" "$file.tidegate-new"
         chown 0:0 "$file.tidegate-new"
         mv -f "$file.tidegate-new" "$file"
-    done <"/tmp/tidegate-files.$$"
-    mv -f "/tmp/tidegate-files.$$" "$list"
+    done <"$new_list"
+    mv -f "$new_list" "$list"
     chmod 0644 "$list"
 
     systemd-sysusers tidegate.conf

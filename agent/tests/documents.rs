@@ -71,10 +71,12 @@ fn the_packages_default_configuration_is_right_with_and_without_its_comments() {
     let text = fs::read_to_string(file).expect("the default configuration");
     let config = checked(&text);
     assert_eq!((config.buses.len(), config.sinks.len()), (0, 0), "it touches nothing");
-    let waits = |line: &str| line.strip_prefix('#').filter(|rest| !rest.is_empty() && !rest.starts_with(' ')).is_some();
-    let taken_up: String =
-        text.lines().map(|line| format!("{}\n", if waits(line) { &line[1..] } else { line })).collect();
-    let config = checked(&taken_up);
+    let settle = |line| {
+        let setting = str::strip_prefix(line, '#').filter(|rest| !rest.is_empty() && !rest.starts_with(' '));
+        setting.unwrap_or(line)
+    };
+    let taken_up: Vec<&str> = text.lines().map(settle).collect();
+    let config = checked(&taken_up.join("\n"));
     assert_eq!((config.buses.len(), config.sinks.len()), (1, 1));
     assert_eq!(config.device.id.to_string(), "pond-gw-1");
 }
