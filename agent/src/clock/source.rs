@@ -5,7 +5,6 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use model::{BootId, Timestamp};
-use rtime_clock::adjtime::{Timex, adjtimex};
 use rustix::time::{ClockId, clock_gettime};
 
 /// A board's clocks.
@@ -24,11 +23,8 @@ pub trait Source: Debug + Send + Sync {
 #[derive(Debug, Clone, Copy)]
 pub struct BoardClocks;
 
-/// adjtimex(2): the clock is not synchronised.
-const STA_UNSYNC: i32 = 0x0040;
-
 /// systemd-timesyncd touches it when it has set the clock; `/run` is empty after a boot. It is asked where the kernel
-/// may not be (a sandbox that denies adjtimex).
+/// can not be: in a sandbox that denies adjtimex, and on 32 bits.
 const SYNCHRONIZED: &str = "/run/systemd/timesync/synchronized";
 
 impl Source for BoardClocks {
@@ -53,12 +49,24 @@ impl Source for BoardClocks {
         seconds * 1_000 + u64::try_from(time.tv_nsec).unwrap_or(0) / 1_000_000
     }
 
-    /// A query: `modes` is zero, so nothing is set.
     fn is_disciplined(&self) -> bool {
-        let mut timex = Timex::new();
-        match adjtimex(&mut timex) {
-            Ok(_) => timex.0.status & STA_UNSYNC == 0,
-            Err(_) => Path::new(SYNCHRONIZED).try_exists().unwrap_or(false),
-        }
+        kernel_is_disciplined().unwrap_or_else(|| Path::new(SYNCHRONIZED).try_exists().unwrap_or(false))
     }
+}
+
+/// What adjtimex(2) says. A query: `modes` is zero, so nothing is set.
+#[cfg(target_pointer_width = "64")]
+fn kernel_is_disciplined() -> Option<bool> {
+    use rtime_clock::adjtime::{Timex, adjtimex};
+    /// The clock is not synchronised.
+    const STA_UNSYNC: i32 = 0x0040;
+    let mut timex = Timex::new();
+    adjtimex(&mut timex).ok().map(|_| timex.0.status & STA_UNSYNC == 0)
+}
+
+/// The one safe binding of adjtimex(2) does not compile where the kernel's `long` has 32 bits: it puts an `i64` into
+/// `timex.freq` (rtime-clock 0.14.2, still so in 0.15.1).
+#[cfg(not(target_pointer_width = "64"))]
+fn kernel_is_disciplined() -> Option<bool> {
+    None
 }

@@ -106,7 +106,7 @@ fn one_flipped_bit_in_the_log_costs_one_page_and_not_the_generation() {
     let most_in_a_page = 16 * LINES_A_COMMIT * 4;
     let mut costs = Vec::new();
     for flip in 0..FLIPS {
-        let at = usize::try_from(noise(SEED + flip)).expect("64 bits") % used;
+        let at = usize::try_from(noise(SEED + flip) % used as u64).expect("below a usize");
         let path = home.path().join(flip.to_string());
         copy_tree(&original, &path);
         spoil(&path, |bytes| bytes[at] ^= 1 << (flip % 8));
