@@ -64,6 +64,23 @@ fn the_guide_to_instruments_shows_configurations_that_are_right() {
     assert_eq!(config.buses[0].instruments.len(), 6);
 }
 
+/// As it is installed, and with every setting that waits in it taken up.
+#[test]
+fn the_packages_default_configuration_is_right_with_and_without_its_comments() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("systemd/tidegate.toml");
+    let text = fs::read_to_string(file).expect("the default configuration");
+    let config = checked(&text);
+    assert_eq!((config.buses.len(), config.sinks.len()), (0, 0), "it touches nothing");
+    let settle = |line| {
+        let setting = str::strip_prefix(line, '#').filter(|rest| !rest.is_empty() && !rest.starts_with(' '));
+        setting.unwrap_or(line)
+    };
+    let taken_up: Vec<&str> = text.lines().map(settle).collect();
+    let config = checked(&taken_up.join("\n"));
+    assert_eq!((config.buses.len(), config.sinks.len()), (1, 1));
+    assert_eq!(config.device.id.to_string(), "pond-gw-1");
+}
+
 /// Every command of the guide, run as it stands there, prints what stands below it.
 #[test]
 fn the_guide_to_instruments_shows_what_probe_prints() {

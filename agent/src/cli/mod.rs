@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::{Config, ConfigError, Layers};
 use crate::control::client::ClientError;
@@ -116,6 +116,11 @@ pub fn main() -> ExitCode {
         Err(error) => explain(&error),
     };
     exit.into()
+}
+
+/// The command line as a tree, for `examples/manuals.rs`: the man pages and completions of the packages.
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
