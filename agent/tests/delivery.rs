@@ -9,19 +9,19 @@ use std::time::Duration;
 use journal::Reader;
 use model::{
     Clock as Trust, EventKind, Fact, InstrumentId, Numbered, Quality, QuantityId, Reading, Record, Seq, SeqRange,
-    Series, SinkId, Stamp, Value,
+    Series, SinkId, Stamp, Timestamp, Value,
 };
 use tidegate::clock::Clock;
 use tidegate::config::JournalConfig;
 use tidegate::record::{self, Inbox, Opened};
 use tidegate::sinks::meter::{Allowance, Meter};
-use tidegate::sinks::runner::replay;
+use tidegate::sinks::runner::replay::{self, Replay, Replays};
 use tidegate::sinks::runner::{Runner, Surroundings};
 use tidegate::sinks::{Batch, BatchLimits, DeliverError, Sink};
 use tidegate::supervise::Tasks;
 use tidegate::telemetry::beats::{Beat, Beats};
 use tidegate::telemetry::health::{JournalHealth, SinkHealth, SinkState};
-use tokio::sync::watch;
+use tokio::sync::{Barrier, oneshot, watch};
 
 /// What the double far side does with a batch.
 type Verdict = fn(&Batch) -> Result<(), DeliverError>;
@@ -36,6 +36,8 @@ struct Double {
     /// The batch that begins with 1 does not get through.
     is_first_held: Arc<AtomicBool>,
     settled: Arc<Mutex<Vec<Seq>>>,
+    /// So many must have asked what it lacks before it says so to any.
+    askers: Option<Arc<Barrier>>,
 }
 
 impl Sink for Double {
@@ -72,6 +74,13 @@ impl Sink for Double {
         Ok(())
     }
 
+    async fn lacks(&self, range: SeqRange, _since: Timestamp) -> Result<Vec<SeqRange>, DeliverError> {
+        if let Some(askers) = &self.askers {
+            askers.wait().await;
+        }
+        Ok(vec![range])
+    }
+
     async fn tend(&self, _is_end: bool) -> Result<(), DeliverError> {
         Ok(())
     }
@@ -91,6 +100,7 @@ fn double(verdict: Verdict) -> Double {
         seen: Arc::default(),
         is_first_held: Arc::default(),
         settled: Arc::default(),
+        askers: None,
     }
 }
 
@@ -136,6 +146,11 @@ impl House {
     }
 
     fn start(&mut self, name: &str, sink: Double) -> Arc<SinkHealth> {
+        self.start_and_ask(name, sink).0
+    }
+
+    /// The same, with the way to ask it for a replay.
+    fn start_and_ask(&mut self, name: &str, sink: Double) -> (Arc<SinkHealth>, Replays) {
         let id = SinkId::try_new(name).expect("a name");
         let health = Arc::new(SinkHealth::new(id.clone(), "double"));
         let with = Surroundings {
@@ -152,9 +167,9 @@ impl House {
             flushes_at_end: true,
         };
         let runner = Runner::open(sink, with).expect("a runner");
-        let (_, replays) = replay::channel();
+        let (way, replays) = replay::channel();
         self.tasks.spawn(name.to_owned(), runner.run(replays, self.tasks.stop_token()));
-        health
+        (health, way)
     }
 
     fn records(&self) -> Vec<Numbered> {
@@ -299,4 +314,26 @@ async fn an_orderly_end_sends_what_is_not_due_yet_and_the_next_start_sends_nothi
     house.take(1).await;
     until("the new one", || delivered(&seen_again) == 1).await;
     assert_eq!(seen_again.lock().expect("no panics here")[0].range, SeqRange::new(Seq(4), Seq(5)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_range_that_two_ask_for_at_once_goes_again_once() {
+    let mut house = House::new();
+    house.take(10).await;
+    let sink = Double { is_sealed: true, askers: Some(Arc::new(Barrier::new(2))), ..double(accept) };
+    let (seen, is_up) = (sink.seen.clone(), sink.is_up.clone());
+    let (health, way) = house.start_and_ask("lake", sink);
+    until("everything to arrive", || delivered(&seen) == 10 && health.confirmed.load(Ordering::Relaxed) == 10).await;
+    is_up.store(false, Ordering::Relaxed);
+    let range = SeqRange::new(Seq(1), Seq(11));
+    let (one, other) = (oneshot::channel(), oneshot::channel());
+    for reply in [one.0, other.0] {
+        assert!(way.send(Replay { range, reply }).await.is_ok(), "it takes both");
+    }
+    let (one, other) = (one.1.await.expect("an answer"), other.1.await.expect("an answer"));
+    assert_eq!([one.expect("it knows"), other.expect("it knows")].concat(), [range]);
+    is_up.store(true, Ordering::Relaxed);
+    until("it to arrive again", || delivered(&seen) == 20 && health.confirmed.load(Ordering::Relaxed) == 10).await;
+    house.take(1).await;
+    until("what comes next", || delivered(&seen) == 21).await;
 }

@@ -4,6 +4,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 
 use futures_util::stream::FuturesUnordered;
 use journal::JournalError;
@@ -46,31 +47,35 @@ impl<S: Sink> Runner<S> {
         let reader = &self.with.reader;
         let range = SeqRange::new(replay.range.first.max(reader.tail()), replay.range.next);
         let first = reader.read(range, 1)?.records.into_iter().next();
-        let (sink, confirmed) = (self.sink.clone(), self.cursor.confirmed().clone());
+        let sink = self.sink.clone();
         let looks = async move {
             let lacking = match first {
                 None => Ok(Vec::new()),
                 Some(first) => sink.lacks(range, first.record.stamp().time).await,
             };
-            let of = |lacking: SeqRange| confirmed.ranges().iter().map(move |it| it.intersection(&lacking));
-            let confirmed =
-                |lacking: Vec<SeqRange>| lacking.into_iter().flat_map(of).filter(|it| !it.is_empty()).collect();
-            Looked { replay, lacking: lacking.map(confirmed).map_err(|error| error.to_string()) }
+            Looked { replay, lacking: lacking.map_err(|error| error.to_string()) }
         };
         self.looks.push(Box::pin(looks));
         Ok(())
     }
 
-    /// Puts back what it lacks, durably, and says so.
+    /// Puts back what it lacks, durably, and says so. What is not confirmed by now is on its way already, perhaps because
+    /// another replay was faster.
     pub(super) fn put_back(&mut self, looked: Looked) -> Result<(), JournalError> {
         let Looked { replay, lacking } = looked;
+        let lacking = lacking.map(|ranges| {
+            let confirmed = |lacking: SeqRange| {
+                self.cursor.confirmed().ranges().iter().map(move |range| range.intersection(&lacking))
+            };
+            ranges.into_iter().flat_map(confirmed).filter(|range| !range.is_empty()).collect::<Vec<_>>()
+        });
         if let Ok(ranges) = &lacking {
             for range in ranges {
                 info!(sink = %self.with.id, %range, "sent again");
                 self.cursor.replay(*range);
                 self.claimed.remove(*range);
             }
-            self.with.health.confirmed.store(self.cursor.confirmed().len(), std::sync::atomic::Ordering::Relaxed);
+            self.with.health.confirmed.store(self.cursor.confirmed().len(), Ordering::Relaxed);
             self.store()?;
         }
         // Who asked may have gone.
