@@ -14,7 +14,7 @@ use clap::Args as ClapArgs;
 use http_body_util::BodyExt;
 use model::Seq;
 
-use super::{Exit, small_runtime, tail};
+use super::{Exit, lake, small_runtime};
 use crate::config::Config;
 use crate::control::client::{self, ClientError};
 use crate::control::journal::Mark;
@@ -34,11 +34,9 @@ pub struct Args {
 }
 
 fn mark(text: &str) -> Result<String, String> {
-    let day = format!("{text}T00:00:00Z");
-    match (Mark::parse(text), Mark::parse(&day)) {
-        (Some(_), _) => Ok(text.to_owned()),
-        (None, Some(_)) => Ok(day),
-        (None, None) => tail::since(text).map(|time| time.to_string()),
+    match Mark::parse(text) {
+        Some(_) => Ok(text.to_owned()),
+        None => lake::time(text).map(|time| time.to_string()),
     }
 }
 

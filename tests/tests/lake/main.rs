@@ -26,18 +26,24 @@ const LINES_PER_SECOND: u32 = 100;
 
 /// An agent that has heard some hundred readings in several objects and has ended in order: its folder is what is left.
 fn heard(dir: &Path, sinks: &str) -> Agent {
+    let (mut agent, _port) = quiet(dir, &agent::preamble(dir, "100ms"), sinks);
+    agent.terminate();
+    agent
+}
+
+/// The same before its end, with the port on which nothing more is said.
+fn quiet(dir: &Path, preamble: &str, sinks: &str) -> (Agent, Port) {
     let port = Port::plugged(&dir.join("port"));
-    let config = agent::preamble(dir, "100ms") + &agent::counter("counter", port.path()) + sinks;
-    let mut agent = Agent::started(dir, &config);
+    let config = preamble.to_owned() + &agent::counter("counter", port.path()) + sinks;
+    let agent = Agent::started(dir, &config);
     agent.wait_open(&port, "counter");
     let talker = Talker::start(port, LINES_PER_SECOND, |number| format!("n,{number}\r\n"));
     agent.wait_until("some hundred readings", LIMIT, |status| {
         agent::item(status, "instruments", "counter")["readings_total"].as_u64() >= Some(READINGS)
     });
-    let _port = talker.stop();
+    let port = talker.stop();
     agent.wait_delivered(LIMIT);
-    agent.terminate();
-    agent
+    (agent, port)
 }
 
 fn seed() -> u64 {

@@ -9,21 +9,6 @@ use e2e::subscriber::Subscriber;
 
 use super::*;
 
-/// A running agent that has delivered some hundred readings and hears nothing more.
-fn quiet(dir: &Path, sinks: &str) -> (Agent, Port) {
-    let port = Port::plugged(&dir.join("port"));
-    let config = agent::preamble(dir, "100ms") + &agent::counter("counter", port.path()) + sinks;
-    let agent = Agent::started(dir, &config);
-    agent.wait_open(&port, "counter");
-    let talker = Talker::start(port, LINES_PER_SECOND, |number| format!("n,{number}\r\n"));
-    agent.wait_until("some hundred readings", LIMIT, |status| {
-        agent::item(status, "instruments", "counter")["readings_total"].as_u64() >= Some(READINGS)
-    });
-    let port = talker.stop();
-    agent.wait_delivered(LIMIT);
-    (agent, port)
-}
-
 fn replay(agent: &Agent, args: &[&str], code: i32) -> Value {
     let output = agent.cli(&[&["--json", "replay"], args].concat());
     ends_with(&output, code);
@@ -35,7 +20,8 @@ fn a_broker_gets_it_again_to_the_letter() {
     let dir = tempfile::tempdir().unwrap();
     let broker = Mosquitto::started(&dir.path().join("broker"));
     let subscriber = Subscriber::start(&broker, "farm/farm/gw-1/readings", &dir.path().join("heard"));
-    let (mut agent, _port) = quiet(dir.path(), &agent::mqtt_sink("cloud", &broker.url()));
+    let (mut agent, _port) =
+        quiet(dir.path(), &agent::preamble(dir.path(), "100ms"), &agent::mqtt_sink("cloud", &broker.url()));
     let heard = || -> Vec<Row> { subscriber.messages().iter().flat_map(|it| row::of_envelope(&it.payload)).collect() };
     let count = heard().len();
     let said = replay(&agent, &["cloud", "--from", "101", "--to", "301"], 0);
@@ -62,7 +48,7 @@ fn a_lake_gets_what_it_lacks_and_no_row_twice() {
     let lake = dir.path().join("lake");
     let sinks = agent::file_sink("usb", &lake, "parquet").replacen("batch", "manifest_every = \"0s\"\nbatch", 1)
         + &agent::s3_sink("cloud", &store, "replayed").replacen("batch", "manifest_every = \"0s\"\nbatch", 1);
-    let (mut agent, _port) = quiet(dir.path(), &sinks);
+    let (mut agent, _port) = quiet(dir.path(), &agent::preamble(dir.path(), "100ms"), &sinks);
     let all = |agent: &Agent, lake: &str| agent::stdout(&agent.cli(&["lake", "get", lake]));
     // All of the journal, whatever was taken away meanwhile.
     let is_all = |agent: &Agent, lake: &str| all(agent, lake) == agent::stdout(&agent.cli(&["journal", "export"]));
@@ -113,7 +99,8 @@ fn a_lake_gets_what_it_lacks_and_no_row_twice() {
 fn a_replay_that_can_not_be_says_why() {
     let dir = tempfile::tempdir().unwrap();
     let lake = dir.path().join("lake");
-    let (mut agent, _port) = quiet(dir.path(), &agent::file_sink("usb", &lake, "ndjson"));
+    let (mut agent, _port) =
+        quiet(dir.path(), &agent::preamble(dir.path(), "100ms"), &agent::file_sink("usb", &lake, "ndjson"));
     let refused = |agent: &Agent, args: &[&str], code: i32, words: &str| {
         let output = agent.cli(&[&["replay"], args].concat());
         ends_with(&output, code);

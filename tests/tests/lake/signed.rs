@@ -18,18 +18,8 @@ fn an_auditor_with_the_devices_public_key_needs_nothing_else() {
         openssl(&["pkey", "-in", key, "-pubout", "-out", public]);
     }
     let lake = dir.path().join("lake");
-    let port = Port::plugged(&dir.path().join("port"));
-    let config = agent::preamble(dir.path(), "100ms").replacen("id =", &format!("signing_key = \"{key}\"\nid ="), 1)
-        + &agent::counter("counter", port.path())
-        + &agent::file_sink("usb", &lake, "ndjson");
-    let mut agent = Agent::started(dir.path(), &config);
-    agent.wait_open(&port, "counter");
-    let talker = Talker::start(port, LINES_PER_SECOND, |number| format!("n,{number}\r\n"));
-    agent.wait_until("some hundred readings", LIMIT, |status| {
-        agent::item(status, "instruments", "counter")["readings_total"].as_u64() >= Some(READINGS)
-    });
-    let _port = talker.stop();
-    agent.wait_delivered(LIMIT);
+    let preamble = agent::preamble(dir.path(), "100ms").replacen("id =", &format!("signing_key = \"{key}\"\nid ="), 1);
+    let (mut agent, _port) = quiet(dir.path(), &preamble, &agent::file_sink("usb", &lake, "ndjson"));
     agent.terminate();
     let verify = |key: &str| agent.cli(&["--json", "lake", "verify", "usb", "--key", key]);
     let findings =

@@ -187,7 +187,8 @@ fn today() -> Day {
     Clock::of_this_boot().now().day()
 }
 
-fn time(text: &str) -> Result<Timestamp, String> {
+/// A time as people say it: RFC 3339, a day, or how long ago.
+pub(super) fn time(text: &str) -> Result<Timestamp, String> {
     match Timestamp::parse(&format!("{text}T00:00:00Z")) {
         Some(day) => Ok(day),
         None => tail::since(text),
