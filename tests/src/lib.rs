@@ -32,6 +32,7 @@ pub mod lake;
 pub mod row;
 
 pub mod captures;
+pub mod operator;
 pub mod oracle;
 
 pub mod agent;

@@ -24,6 +24,6 @@ mod station_tests;
 mod trial;
 mod usb;
 
-pub use bus::Bus;
+pub use bus::{Bus, Wanted};
 pub use port::advice;
 pub use trial::{Judged, Sight, Totals, Trial, converse};
