@@ -17,6 +17,7 @@ pub mod talker;
 pub mod aedes;
 pub mod air;
 pub mod elder;
+pub mod iot;
 pub mod mosquitto;
 pub mod moto;
 pub mod pki;
