@@ -56,13 +56,13 @@ impl Pond {
         let operator = Operator::at(&broker, &dir);
         let wire = Wire::to(broker.port(), None);
         let ports = ["one", "two"].map(|name| Port::plugged(&dir.join(name)));
-        let devices = ports.each_ref().map(|port| port.device().expect("it is plugged in").to_owned());
         let text = config(&dir, &ports, &wire.url(), &remote.replace("DIR", &dir.display().to_string()));
         let under: Vec<String> = under.iter().map(|word| word.replace("DIR", &dir.display().to_string())).collect();
         let agent = Agent::started_under(&dir, &text, &under);
-        for (name, device) in ["one", "two"].iter().zip(&devices) {
-            agent.wait_device(device, name);
-        }
+        // An instrument whose port is not open is down.
+        agent.wait_until("the ports to be open", LIMIT, |status| {
+            ["one", "two"].iter().all(|name| item(status, "instruments", name)["state"] != "down")
+        });
         let talkers = ports.into_iter().map(|port| Talker::start(port, LINES_PER_SECOND, |number| format!("n,{number}\r\n"))).collect();
         let pond = Self { agent, operator, wire, broker, talkers, dir, _folder: folder };
         pond.wait_linked();
