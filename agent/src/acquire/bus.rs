@@ -18,6 +18,7 @@ use super::line::{Action, Line};
 use super::port;
 use super::schedule::{Change, Ended, SILENT_POLLS_MAX};
 use super::station::Station;
+use super::tap::{Taps, Way};
 use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::config::{BusConfig, InstrumentConfig};
@@ -49,6 +50,7 @@ pub struct Wanted {
 pub struct Bus {
     config: BusConfig,
     wanted: watch::Receiver<Wanted>,
+    taps: Taps,
     /// In the order of the configuration, as the line counts them.
     stations: Vec<Station>,
     line: Line,
@@ -60,12 +62,12 @@ pub struct Bus {
 
 impl Bus {
     /// A bus as it is wanted now, and whenever that changes.
-    pub fn new(mut wanted: watch::Receiver<Wanted>, inbox: Inbox, clock: Clock) -> Self {
+    pub fn new(mut wanted: watch::Receiver<Wanted>, taps: Taps, inbox: Inbox, clock: Clock) -> Self {
         let Wanted { config, health } = wanted.borrow_and_update().clone();
         let stations = config.instruments.iter().filter_map(|instrument| station(instrument, &health)).collect();
         let line = Line::new(&config);
         let emitter = Emitter::new(inbox, clock.clone());
-        Self { config, wanted, stations, line, emitter, clock, is_said_down: false }
+        Self { config, wanted, taps, stations, line, emitter, clock, is_said_down: false }
     }
 
     /// Listens until told to stop.
@@ -174,6 +176,7 @@ impl Bus {
                 let count = hear(port, buffer, Some(Duration::ZERO)).await?;
                 self.take(&buffer[..count]);
                 tokio::time::timeout(WRITE_LIMIT, port.write_all(&bytes)).await??;
+                self.taps.pass(&self.config.id, self.clock.stamp(), Way::Out, &bytes);
                 self.line.wrote(bytes.len(), self.clock.mono_ms());
             }
             Action::Break => port::make_break(port).await?,
@@ -223,6 +226,7 @@ impl Bus {
     /// Gives bytes, or silence, to every instrument on the line.
     fn give(&mut self, bytes: &[u8]) {
         let at = self.clock.stamp();
+        self.taps.pass(&self.config.id, at, Way::In, bytes);
         let mut records = Vec::new();
         for station in &mut self.stations {
             station.receive(bytes, at, &mut records);

@@ -21,6 +21,7 @@ mod schedule;
 mod station;
 #[cfg(test)]
 mod station_tests;
+pub mod tap;
 mod trial;
 mod usb;
 

@@ -129,6 +129,21 @@ struct Sheet {
     stage: Value,
 }
 
+/// Puts bytes in a file's place, durably and as a whole; its folder is made in a folder that is there.
+pub fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = file.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    if !folder.is_dir() {
+        fs::create_dir(folder)?;
+        File::open(folder.parent().ok_or(io::ErrorKind::InvalidInput)?)?.sync_all()?;
+    }
+    let part = file.with_extension("part");
+    let mut writer = File::create(&part)?;
+    writer.write_all(bytes)?;
+    writer.sync_all()?;
+    fs::rename(&part, file)?;
+    File::open(folder)?.sync_all()
+}
+
 impl Revision {
     /// SHA-256 over author, configuration, name and time, keys in their order: what a broker does to spelling does not count.
     pub fn sha256(&self) -> String {
@@ -196,20 +211,9 @@ impl Stage {
 
     /// Puts it in the old one's place, durably.
     pub fn store(&self, journal: &Path) -> io::Result<()> {
-        let file = Self::file(journal);
-        let folder = file.parent().unwrap_or(journal);
-        if !folder.is_dir() {
-            fs::create_dir(folder)?;
-            File::open(journal)?.sync_all()?;
-        }
         let stage = serde_json::to_value(self)?;
         let sheet = serde_json::to_string(&Sheet { v: 1, sha256: digest(&stage), stage })?;
-        let part = file.with_extension("part");
-        let mut writer = File::create(&part)?;
-        writer.write_all(sheet.as_bytes())?;
-        writer.sync_all()?;
-        fs::rename(&part, &file)?;
-        File::open(folder)?.sync_all()
+        replace(&Self::file(journal), sheet.as_bytes())
     }
 
     /// The revision in force.

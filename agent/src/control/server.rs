@@ -29,7 +29,7 @@ use super::status::Status;
 use super::tail::{self, Query};
 use crate::clock::Clock;
 use crate::config::InForce;
-use crate::sinks::runner::replay::Replays;
+use crate::sinks::runner::replay::Asks;
 use crate::telemetry::beats::Beats;
 use crate::telemetry::health::{Health, Shown};
 
@@ -54,7 +54,7 @@ pub struct Answers {
     /// When the agent started, by the boot's clock.
     pub started_ms: u64,
     /// The ways to ask sinks for a replay.
-    pub replays: Arc<Shown<BTreeMap<SinkId, Replays>>>,
+    pub replays: Arc<Shown<BTreeMap<SinkId, Asks>>>,
 }
 
 /// Serves on a thread of its own until told to stop. A socket that can not be made is said and done without: the

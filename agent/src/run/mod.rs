@@ -13,6 +13,7 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::acquire::tap::Taps;
 use crate::acquire::{Bus, Wanted, myself};
 use crate::clock::Clock;
 use crate::config::{BusConfig, Config, InForce, InstrumentConfig, SinkConfig};
@@ -83,7 +84,8 @@ impl Agent {
         let Opened { writer, inbox, reader, head, alarms } =
             record::open(&config.journal, (reserved, Some(probe())), &clock, &health.journal, health.sinks.get())?;
         let in_force = InForce::new(config.clone());
-        let house = House { in_force, clock, reader, health, inbox, head, alarms, flushes_at_end };
+        let taps = Taps::default();
+        let house = House { in_force, clock, reader, health, inbox, head, alarms, taps, flushes_at_end };
         let (health, reader) = (house.health.clone(), house.reader.clone());
         let tasks = || Tasks::new(beats.clone());
         let mut wires = Wires::new(afar.as_ref().and_then(|afar| afar.listening(config)));
@@ -289,6 +291,7 @@ struct House {
     inbox: Inbox,
     head: watch::Receiver<model::Seq>,
     alarms: tokio::sync::broadcast::Sender<Alarm>,
+    taps: Taps,
     flushes_at_end: bool,
 }
 
@@ -333,7 +336,7 @@ impl House {
     fn start_line(&self, wanted: Wanted, tasks: &mut Tasks) -> watch::Sender<Wanted> {
         let name = format!("bus:{}", wanted.config.id);
         let (line, told) = watch::channel(wanted);
-        let bus = Bus::new(told, self.inbox.clone(), self.clock.clone());
+        let bus = Bus::new(told, self.taps.clone(), self.inbox.clone(), self.clock.clone());
         tasks.spawn(name, |stop| bus.run(stop));
         line
     }

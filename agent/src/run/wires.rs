@@ -15,7 +15,7 @@ use crate::sinks::lake::{LakeSink, Place, announce};
 use crate::sinks::meter::{Allowance, Meter};
 use crate::sinks::mqtt::beside::Beside;
 use crate::sinks::mqtt::{MqttSink, alarms, presence};
-use crate::sinks::runner::replay::{self, Replay, Replays};
+use crate::sinks::runner::replay::{self, Ask, Asks};
 use crate::sinks::runner::{self, Surroundings};
 use crate::sinks::s3::Bucket;
 use crate::supervise::Tasks;
@@ -27,7 +27,7 @@ const RETIRE_LIMIT: Duration = Duration::from_secs(6);
 /// What leads out of the device.
 pub struct Wires {
     /// The ways to ask sinks for a replay.
-    pub replays: Arc<Shown<BTreeMap<SinkId, Replays>>>,
+    pub replays: Arc<Shown<BTreeMap<SinkId, Asks>>>,
     /// The link over which the device is told from afar, whichever it is now.
     pub way: Option<watch::Sender<Beside>>,
     besides: HashMap<SinkId, Beside>,
@@ -139,7 +139,7 @@ impl Wires {
         &self,
         house: &House,
         sink: &SinkConfig,
-        (mut with, replays): (Surroundings, mpsc::Receiver<Replay>),
+        (mut with, replays): (Surroundings, mpsc::Receiver<Ask>),
         sinks: &mut Tasks,
     ) {
         let (config, clock, of) = (house.in_force.get(), house.clock.clone(), sink.clone());
