@@ -7,45 +7,66 @@
 //!               rejected, nothing moves                        stage.roll_back (durable) -> apply what was -> "rolled-back"
 //! ```
 //!
+//! Orders (`commands`) are done once each: what became of one is put down before it is begun.
+//!
 //! All that matters stands in the stage's file: killed at any arrow, the next start goes on from there. `topics` and
 //! `shadow` put what is heard and said into a broker's own words and do no I/O.
 
+mod bundle;
+mod commands;
 mod desired;
+mod executions;
+mod orders;
 mod report;
 mod shadow;
 mod topics;
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use model::{Event, EventKind, Record, SinkId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::block_in_place;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
-use crate::clock::Clock;
 use crate::config::stage::{Fault, Outcome, Revision, STARTS_MAX, Stage, Status};
-use crate::config::{Config, InForce, Layers, MqttProfile, RemoteConfig, SinkKind, load_staged, load_with, stage_of};
+use crate::config::{Config, Layers, MqttProfile, RemoteConfig, SinkKind, load_staged, load_with, stage_of};
 use crate::link::{Heard, Listening, Message};
 use crate::record::Inbox;
 use crate::sinks::mqtt::beside::{Beside, Turn};
-use crate::telemetry::health::{Health, RemoteHealth};
+use crate::telemetry::health::RemoteHealth;
+use crate::telemetry::logs;
+pub use commands::Hands;
+use commands::Done;
 use desired::Keys;
+use executions::Executions;
+use orders::{Answer, Ledger, Order, Reply};
 use report::Report;
 use shadow::Shadow;
 use topics::Topics;
 
 /// Messages that wait to be dealt with.
 const HEARD_MAX: usize = 16;
+/// Messages that wait to be sent.
+const OUTBOX_MAX: usize = 64;
+/// Orders that are carried out at once.
+const DOING_MAX: usize = 8;
 
 /// What the rest of the agent is asked to do.
 #[derive(Debug)]
 pub enum Request {
     /// Make this the configuration in force, and say so. Where everything has to be started anew nobody waits for it.
     Apply(Arc<Config>, oneshot::Sender<()>),
+    /// End in order and start anew, as another process.
+    Restart,
+    /// Start the board anew.
+    Reboot,
 }
 
 /// What comes from afar, before there is an agent to do it.
@@ -64,12 +85,14 @@ enum Said {
     Desired(Vec<u8>),
     /// This has to be asked first.
     Ask(Message),
+    /// This is to be done.
+    Order(Result<Order, orders::Unread>),
 }
 
 /// The words of a broker.
 enum Dialect {
     Topics(Topics),
-    Shadow(Shadow),
+    AwsIot(Shadow, Executions),
 }
 
 impl Dialect {
@@ -78,28 +101,46 @@ impl Dialect {
         let SinkKind::Mqtt(mqtt) = &sink.kind else { return None };
         Some(match mqtt.profile {
             MqttProfile::Generic => Self::Topics(Topics::below(&mqtt.beside)),
-            MqttProfile::AwsIot => Self::Shadow(Shadow::of(config.device.id.as_str())),
+            MqttProfile::AwsIot => {
+                let thing = config.device.id.as_str();
+                Self::AwsIot(Shadow::of(thing), Executions::of(thing))
+            }
         })
     }
 
-    fn subscriptions(&self) -> Vec<String> {
+    fn subscriptions(&self, remote: &RemoteConfig) -> Vec<String> {
         match self {
-            Self::Topics(topics) => topics.subscriptions(),
-            Self::Shadow(shadow) => shadow.subscriptions(),
+            Self::Topics(topics) => topics.subscriptions(remote),
+            Self::AwsIot(shadow, executions) => {
+                let shadow = remote.config.then(|| shadow.subscriptions());
+                let executions = remote.commands.then(|| executions.subscriptions());
+                shadow.into_iter().chain(executions).flatten().collect()
+            }
         }
     }
 
     fn hear(&mut self, heard: Heard) -> Vec<Said> {
         match self {
             Self::Topics(topics) => topics.hear(heard),
-            Self::Shadow(shadow) => shadow.hear(heard),
+            Self::AwsIot(shadow, executions) => {
+                let mut said = executions.hear(&heard);
+                said.extend(shadow.hear(heard));
+                said
+            }
         }
     }
 
     fn report(&mut self, report: &Report) -> Message {
         match self {
             Self::Topics(topics) => topics.report(report),
-            Self::Shadow(shadow) => shadow.report(report),
+            Self::AwsIot(shadow, _) => shadow.report(report),
+        }
+    }
+
+    fn answer(&self, id: &str, reply: Reply, answer: &Answer) -> Message {
+        match self {
+            Self::Topics(topics) => topics.answer(id, answer),
+            Self::AwsIot(_, executions) => executions.answer(id, reply, answer),
         }
     }
 }
@@ -137,7 +178,7 @@ impl Afar {
     /// What is to be listened to, and over which sink's link; nothing where nothing may be done from afar.
     pub fn listening(&self, config: &Config) -> Option<(SinkId, Listening)> {
         let remote = config.remote.as_ref().filter(|remote| remote.config || remote.commands)?;
-        let topics = Dialect::of(config, remote)?.subscriptions();
+        let topics = Dialect::of(config, remote)?.subscriptions(remote);
         Some((remote.via.clone(), Listening { topics, heard: self.told.clone() }))
     }
 
@@ -145,10 +186,10 @@ impl Afar {
     pub fn into_task(
         self,
         way: watch::Receiver<Beside>,
-        in_force: InForce,
-        (inbox, clock, health): (Inbox, Clock, Arc<Health>),
+        inbox: Inbox,
+        hands: Hands,
     ) -> Option<Task> {
-        let config = in_force.get();
+        let config = hands.in_force.get();
         let remote = config.remote.clone()?;
         let dialect = Dialect::of(&config, &remote)?;
         let keys = Keys { device: config.device.id.to_string(), key: remote.key.clone() };
@@ -156,9 +197,27 @@ impl Afar {
         let Self { layers, requests, told: _, heard } = self;
         let journal = config.journal.path.clone();
         let deadline = stage.trial.is_some().then(|| Instant::now() + remote.confirm_within);
+        let ledger = Ledger::open(&journal);
         Some(Task {
-            layers, requests, heard, way, in_force, inbox, clock, health, journal, remote, dialect, keys, stage,
-            saying: None, asking: None, deadline,
+            layers,
+            requests,
+            heard,
+            way,
+            inbox,
+            hands,
+            journal,
+            remote,
+            dialect,
+            keys,
+            stage,
+            ledger,
+            saying: None,
+            outbox: VecDeque::new(),
+            sending: None,
+            doing: FuturesUnordered::new(),
+            then: None,
+            loud_until: None,
+            deadline,
         })
     }
 }
@@ -171,19 +230,25 @@ pub struct Task {
     requests: mpsc::Sender<Request>,
     heard: mpsc::Receiver<Heard>,
     way: watch::Receiver<Beside>,
-    in_force: InForce,
     inbox: Inbox,
-    clock: Clock,
-    health: Arc<Health>,
+    hands: Hands,
     journal: std::path::PathBuf,
     remote: RemoteConfig,
     dialect: Dialect,
     keys: Keys,
     stage: Stage,
+    ledger: Ledger,
     /// The report on its way; a newer one takes its place.
     saying: Option<Saying>,
-    /// A question on its way.
-    asking: Option<Saying>,
+    /// Questions and answers, which go in their order; one of them is on its way.
+    outbox: VecDeque<Message>,
+    sending: Option<Saying>,
+    /// Orders that are being carried out.
+    doing: FuturesUnordered<Doing>,
+    /// What is to be done when all has been said.
+    then: Option<Request>,
+    /// When the log goes back to its usual level.
+    loud_until: Option<Instant>,
     /// When the revision that is being tried is rolled back.
     deadline: Option<Instant>,
 }
@@ -191,8 +256,20 @@ pub struct Task {
 enum Turned {
     Heard(Option<Heard>),
     Reported,
-    Asked,
+    Sent,
+    Done(Order, Result<Done, String>),
+    Quiet,
     Late,
+}
+
+type Doing = Pin<Box<dyn Future<Output = (Order, Result<Done, String>)> + Send>>;
+
+/// Waits for an instant, or for ever.
+async fn at(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
 }
 
 impl Task {
@@ -201,20 +278,29 @@ impl Task {
         self.tell();
         // The last word may not have reached the broker before the end of the last run.
         self.say();
+        self.conclude_unfinished();
         loop {
+            self.send_next();
             let turned = tokio::select! {
                 () = stop.cancelled() => return,
                 heard = self.heard.recv() => Turned::Heard(heard),
                 () = finished(&mut self.saying) => Turned::Reported,
-                () = finished(&mut self.asking) => Turned::Asked,
-                () = tokio::time::sleep_until(self.deadline.unwrap_or_else(Instant::now)), if self.deadline.is_some() => Turned::Late,
+                () = finished(&mut self.sending) => Turned::Sent,
+                Some((order, done)) = self.doing.next() => Turned::Done(order, done),
+                () = at(self.loud_until) => Turned::Quiet,
+                () = at(self.deadline) => Turned::Late,
             };
             match turned {
                 Turned::Heard(Some(heard)) => self.hear(heard).await,
                 // The links are gone, and the agent with them.
                 Turned::Heard(None) => return stop.cancelled().await,
                 Turned::Reported => self.reported(),
-                Turned::Asked => {}
+                Turned::Sent => self.sent().await,
+                Turned::Done(order, done) => self.done(&order, done),
+                Turned::Quiet => {
+                    self.loud_until = None;
+                    logs::set_level(None);
+                }
                 Turned::Late => self.roll_back().await,
             }
         }
@@ -223,10 +309,131 @@ impl Task {
     async fn hear(&mut self, heard: Heard) {
         for said in self.dialect.hear(heard) {
             match said {
-                Said::Ask(message) => self.asking = Some(Box::pin(send(self.way.clone(), message))),
+                Said::Ask(message) => self.post(message),
                 Said::Desired(document) if self.remote.config => self.desired(&document).await,
-                Said::Desired(_) => {}
+                Said::Order(order) if self.remote.commands => self.order(order),
+                Said::Desired(_) | Said::Order(_) => {}
             }
+        }
+    }
+
+    /// Puts a message behind those that wait.
+    fn post(&mut self, message: Message) {
+        if self.outbox.len() >= OUTBOX_MAX {
+            warn!(topic = message.topic, "too much to say to the broker, this is left out");
+            return;
+        }
+        self.outbox.push_back(message);
+    }
+
+    fn send_next(&mut self) {
+        if self.sending.is_none()
+            && let Some(message) = self.outbox.pop_front()
+        {
+            self.sending = Some(Box::pin(send(self.way.clone(), message)));
+        }
+    }
+
+    /// What was to wait until all had been said is done now.
+    async fn sent(&mut self) {
+        if self.outbox.is_empty()
+            && let Some(request) = self.then.take()
+            && self.requests.send(request).await.is_err()
+        {
+            debug!("the agent ends already");
+        }
+    }
+
+    /// Something is to be done, once.
+    fn order(&mut self, order: Result<Order, orders::Unread>) {
+        let order = match order {
+            Ok(order) => order,
+            Err(unread) => {
+                warn!(id = unread.id, error = unread.error, "an order can not be read");
+                let answer = Answer::Failed { error: unread.error };
+                return self.post(self.dialect.answer(&unread.id, unread.reply, &answer));
+            }
+        };
+        if let Some(answer) = self.ledger.answer(&order.id, order.reply).cloned() {
+            // It came twice: what is said of it is said again.
+            return self.post(self.dialect.answer(&order.id, order.reply, &answer));
+        }
+        if let Some(error) = self.refusal(&order) {
+            return self.conclude(&order, Answer::Failed { error });
+        }
+        info!(id = order.id, command = order.command, "told from afar");
+        if let Err(error) = block_in_place(|| self.ledger.put_down(&order, &Answer::Running)) {
+            // Not known to be done, it would be done again.
+            let error = format!("it can not be put down on this device: {error}");
+            return self.post(self.dialect.answer(&order.id, order.reply, &Answer::Failed { error }));
+        }
+        self.post(self.dialect.answer(&order.id, order.reply, &Answer::Accepted));
+        if order.reply == Reply::Topic {
+            self.post(self.dialect.answer(&order.id, order.reply, &Answer::Running));
+        }
+        let hands = self.hands.clone();
+        self.doing.push(Box::pin(async move {
+            let work = commands::obey(hands, order.command.clone(), order.args.clone());
+            let done = match tokio::time::timeout(commands::TIMEOUT, work).await {
+                Ok(done) => done,
+                Err(_) => Err(format!("it took longer than {} s", commands::TIMEOUT.as_secs())),
+            };
+            (order, done)
+        }));
+    }
+
+    /// Words, where an order is not begun at all.
+    fn refusal(&self, order: &Order) -> Option<String> {
+        if self.doing.len() >= DOING_MAX {
+            return Some(format!("{DOING_MAX} orders are being carried out already"));
+        }
+        let expires = order.expires?;
+        let now = self.hands.clock.stamp();
+        if now.clock == model::Clock::Untrusted {
+            return Some("the clock is not set yet: whether it has expired can not be told".to_owned());
+        }
+        (expires <= now.time).then(|| format!("it has expired at {expires}"))
+    }
+
+    fn done(&mut self, order: &Order, done: Result<Done, String>) {
+        let answer = match done {
+            Ok(Done { result, then, loud_until }) => {
+                self.then = then.or(self.then.take());
+                self.loud_until = loud_until.or(self.loud_until);
+                Answer::Succeeded { result }
+            }
+            Err(error) => Answer::Failed { error },
+        };
+        self.conclude(order, answer);
+    }
+
+    /// The last word about an order: in the ledger, in the journal, and to who gave it.
+    fn conclude(&mut self, order: &Order, answer: Answer) {
+        if let Err(error) = block_in_place(|| self.ledger.put_down(order, &answer)) {
+            warn!(%error, "what became of an order can not be put down");
+        }
+        let event = Event::new(self.hands.clock.stamp(), EventKind::Command)
+            .with("id", order.id.as_str())
+            .with("command", order.command.as_str())
+            .with("status", answer.as_str());
+        let event = match &answer {
+            Answer::Failed { error } => {
+                warn!(id = order.id, command = order.command, error, "an order failed");
+                event.with("error", error.as_str())
+            }
+            _ => event,
+        };
+        if self.inbox.offer(vec![Record::Event(Box::new(event))]).is_err() {
+            warn!("no room for the event of an order");
+        }
+        self.post(self.dialect.answer(&order.id, order.reply, &answer));
+    }
+
+    /// What an agent that is no more had begun: it was told to end, or it ended by itself.
+    fn conclude_unfinished(&mut self) {
+        for order in self.ledger.unfinished() {
+            let error = "the agent ended before it was done".to_owned();
+            self.conclude(&order, Answer::Failed { error });
         }
     }
 
@@ -342,7 +549,7 @@ impl Task {
         let Some(last) = &mut self.stage.last else { return };
         let words: Vec<String> = last.errors.iter().map(Fault::words).collect();
         let shown = RemoteHealth { revision: last.revision.clone(), status: last.status.as_str().to_owned(), errors: words.clone() };
-        self.health.remote.set(Some(shown));
+        self.hands.health.remote.set(Some(shown));
         let kind = match last.status {
             Status::Pending => return,
             Status::Applied => EventKind::ConfigApplied,
@@ -352,7 +559,7 @@ impl Task {
         if std::mem::replace(&mut last.is_told, true) {
             return;
         }
-        let event = Event::new(self.clock.stamp(), kind).with("revision", last.revision.as_str());
+        let event = Event::new(self.hands.clock.stamp(), kind).with("revision", last.revision.as_str());
         let event = if words.is_empty() { event } else { event.with("errors", words.join("; ")) };
         if last.status != Status::Applied {
             warn!(revision = last.revision, errors = words.join("; "), "revision {}", last.status.as_str());
@@ -372,12 +579,12 @@ impl Task {
     /// Puts the report on its way, however long that takes.
     fn say(&mut self) {
         let Some(last) = &self.stage.last else { return };
-        let config = self.in_force.get();
+        let config = self.hands.in_force.get();
         let report = Report {
             outcome: last,
             in_force: self.stage.current(),
             config_hash: &config.hash,
-            at: self.clock.now(),
+            at: self.hands.clock.now(),
         };
         let message = self.dialect.report(&report);
         self.saying = Some(Box::pin(send(self.way.clone(), message)));

@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::config::{BusConfig, Config, InForce, InstrumentConfig, SinkConfig};
 use crate::control::server::{self, Answers};
 use crate::record::{self, Alarm, Inbox, Opened};
-use crate::remote::Afar;
+use crate::remote::{Afar, Hands};
 use crate::supervise::Tasks;
 use crate::telemetry::beats::Beats;
 use crate::telemetry::health::{Health, InstrumentHealth, Shown, SinkHealth};
@@ -111,8 +111,16 @@ impl Agent {
             .map_err(|source| RunError::Disk { what: "control thread".to_owned(), source })?;
         let control = Some(control);
         if let Some((afar, way)) = afar.zip(wires.way.as_ref()) {
-            let (inbox, clock, health) = (house.inbox.clone(), house.clock.clone(), house.health.clone());
-            if let Some(task) = afar.into_task(way.subscribe(), house.in_force.clone(), (inbox, clock, health)) {
+            let hands = Hands {
+                in_force: house.in_force.clone(),
+                health: house.health.clone(),
+                reader: house.reader.clone(),
+                clock: house.clock.clone(),
+                started_ms,
+                asks: wires.replays.clone(),
+                taps: house.taps.clone(),
+            };
+            if let Some(task) = afar.into_task(way.subscribe(), house.inbox.clone(), hands) {
                 links.spawn("remote".to_owned(), |stop| task.run(stop));
             }
         }
