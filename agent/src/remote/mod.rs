@@ -137,6 +137,21 @@ impl Dialect {
         }
     }
 
+    /// When something has to be asked again.
+    fn due(&self) -> Option<Instant> {
+        match self {
+            Self::Topics(_) => None,
+            Self::AwsIot(shadow, _) => shadow.due(),
+        }
+    }
+
+    fn wake(&mut self) -> Vec<Said> {
+        match self {
+            Self::Topics(_) => Vec::new(),
+            Self::AwsIot(shadow, _) => shadow.wake(),
+        }
+    }
+
     fn answer(&self, id: &str, reply: Reply, answer: &Answer) -> Message {
         match self {
             Self::Topics(topics) => topics.answer(id, answer),
@@ -259,6 +274,7 @@ enum Turned {
     Sent,
     Done(Order, Result<Done, String>),
     Quiet,
+    Unanswered,
     Late,
 }
 
@@ -288,6 +304,7 @@ impl Task {
                 () = finished(&mut self.sending) => Turned::Sent,
                 Some((order, done)) = self.doing.next() => Turned::Done(order, done),
                 () = at(self.loud_until) => Turned::Quiet,
+                () = at(self.dialect.due()) => Turned::Unanswered,
                 () = at(self.deadline) => Turned::Late,
             };
             match turned {
@@ -301,13 +318,22 @@ impl Task {
                     self.loud_until = None;
                     logs::set_level(None);
                 }
+                Turned::Unanswered => {
+                    let said = self.dialect.wake();
+                    self.heed(said).await;
+                }
                 Turned::Late => self.roll_back().await,
             }
         }
     }
 
     async fn hear(&mut self, heard: Heard) {
-        for said in self.dialect.hear(heard) {
+        let said = self.dialect.hear(heard);
+        self.heed(said).await;
+    }
+
+    async fn heed(&mut self, said: Vec<Said>) {
+        for said in said {
             match said {
                 Said::Ask(message) => self.post(message),
                 Said::Desired(document) if self.remote.config => self.desired(&document).await,
