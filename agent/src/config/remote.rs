@@ -51,7 +51,7 @@ const NEVER: [&str; 9] = [
 ];
 
 /// A broker that is far away needs a while; a device that nobody reaches for an hour is a drive.
-const CONFIRM_WITHIN: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(86_400);
+const CONFIRM_WITHIN: std::ops::RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(86_400);
 const CONFIRM_WITHIN_DEFAULT: Duration = Duration::from_secs(300);
 
 impl Pattern {

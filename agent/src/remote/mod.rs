@@ -35,6 +35,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
+use crate::backoff::spread;
 use crate::config::stage::{Fault, Outcome, Revision, STARTS_MAX, Stage, Status};
 use crate::config::{Config, Layers, MqttProfile, RemoteConfig, SinkKind, load_staged, load_with, stage_of};
 use crate::link::{Heard, Listening, Message};
@@ -55,6 +56,8 @@ use topics::Topics;
 const HEARD_MAX: usize = 16;
 /// Messages that wait to be sent.
 const OUTBOX_MAX: usize = 64;
+/// Over so long the answers of a fleet spread that is told at once; a good link has the answer within a second.
+const ANSWER_SPREAD: Duration = Duration::from_millis(400);
 /// Orders that are carried out at once.
 const DOING_MAX: usize = 8;
 
@@ -485,7 +488,11 @@ impl Task {
             return self.reject(&revision, vec![Fault { path: "at".to_owned(), message }]);
         }
         match load_with(&self.layers, &revision) {
-            Ok(config) => self.try_out(revision, config).await,
+            Ok(config) => {
+                // A fleet that is told at once does not answer at once.
+                tokio::time::sleep(spread(ANSWER_SPREAD)).await;
+                self.try_out(revision, config).await;
+            }
             Err(error) => self.reject(&revision, error.faults),
         }
     }

@@ -8,6 +8,7 @@ use model::{Epoch, SinkId};
 use tokio::sync::{mpsc, watch};
 
 use super::House;
+use crate::backoff::spread;
 use crate::config::{Config, MqttConfig, MqttFormat, SinkConfig, SinkKind};
 use crate::link::{self, Listening};
 use crate::sinks::lake::shelf::Shelf;
@@ -23,6 +24,8 @@ use crate::telemetry::health::{Shown, SinkHealth};
 
 /// How long a sink, and a link, may take to end when another takes its place.
 const RETIRE_LIMIT: Duration = Duration::from_secs(6);
+/// Over so long the devices of a fleet spread that are told at once to connect anew.
+const SPREAD: Duration = Duration::from_secs(3);
 
 /// What leads out of the device.
 pub struct Wires {
@@ -32,12 +35,14 @@ pub struct Wires {
     pub way: Option<watch::Sender<Beside>>,
     besides: HashMap<SinkId, Beside>,
     listening: Option<(SinkId, Listening)>,
+    /// Whether what is connected from now on is so because the configuration was changed.
+    is_started: bool,
 }
 
 impl Wires {
     /// None yet; `listening` is what one of the links will listen to.
     pub fn new(listening: Option<(SinkId, Listening)>) -> Self {
-        Self { replays: Arc::default(), way: None, besides: HashMap::new(), listening }
+        Self { replays: Arc::default(), way: None, besides: HashMap::new(), listening, is_started: false }
     }
 
     /// The sinks that have to end, and where they are still wanted begin anew: those that are others or gone, and the
@@ -110,6 +115,7 @@ impl Wires {
             self.replays.lock().insert(sink.id.clone(), way);
             self.start_sink(house, &sink, (with, replays), sinks);
         }
+        self.is_started = true;
     }
 
     /// Starts the link of an mqtt sink.
@@ -119,8 +125,11 @@ impl Wires {
         let presence = presence::of(&house.in_force, mqtt, with, listening);
         let clock = house.clock.clone();
         let mut made = None;
+        // A fleet that is told at once to use another broker does not come to it at once.
+        let first_wait = if self.is_started { spread(SPREAD) } else { Duration::ZERO };
         links.spawn(format!("link:{}", with.id), |stop| {
-            let (link, task) = link::new(mqtt.clone(), presence, with.health.clone(), clock.clone(), stop);
+            let parts = (with.health.clone(), clock.clone());
+            let (link, task) = link::new(mqtt.clone(), presence, parts, first_wait, stop);
             made = Some(link);
             task
         });

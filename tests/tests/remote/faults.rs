@@ -50,8 +50,8 @@ fn what_breaks_an_instrument_or_a_store_leaves_the_device_within_reach() {
 fn a_link_that_is_lost_in_the_middle_takes_the_revision_back_and_a_short_cut_does_not() {
     for (weather, back_after, wanted) in [
         (Weather::Cut, Duration::from_millis(500), "applied"),
-        (Weather::Deaf, Duration::from_secs(8), "rolled-back"),
-        (Weather::Cut, Duration::from_secs(8), "rolled-back"),
+        (Weather::Deaf, Duration::from_secs(10), "rolled-back"),
+        (Weather::Cut, Duration::from_secs(10), "rolled-back"),
     ] {
         let pond = Pond::new();
         // What comes through is the revision; nothing that is said behind it does.
@@ -77,7 +77,9 @@ fn killed_at_any_step_it_goes_on_with_the_new_revision_or_the_old_one() {
         for when in 1..=4 {
             let inject = format!("inject={call}:signal=KILL:when={when}");
             let trace = format!("trace={call}");
-            let under = ["strace", "-f", "-q", "-o", "/dev/null", "-P", "DIR/journal/remote/revision.part", "-e", &trace, "-e", &inject];
+            let under = ["strace", "-f", "-q", "-o", "/dev/null", "-P", "DIR/journal/remote/revision.part", "-e", &trace, "-e", &inject,
+                // What is traced does not outlive the tracer.
+                "setpriv", "--pdeathsig", "KILL", "--"];
             let mut pond = Pond::with("", &under);
             pond.operator.wants("r1", &json!({"instrument": {"two": {"quantity": {"number": {"scale": 2}}}}}));
             // Either it dies on the way, or that call is not made so often.

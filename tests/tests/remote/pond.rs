@@ -16,7 +16,7 @@ use serde_json::Value;
 
 pub const LIMIT: Duration = Duration::from_mins(1);
 /// A device that is cut off is back after so long.
-pub const CONFIRM_WITHIN: &str = "4s";
+pub const CONFIRM_WITHIN: &str = "5s";
 const LINES_PER_SECOND: u32 = 20;
 
 /// The pond.
