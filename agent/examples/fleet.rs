@@ -175,7 +175,9 @@ impl Operator {
 /// The most in any tenth of a second, and how long it took from the first to the last.
 fn crowd(mut moments: Vec<Instant>) -> (usize, Duration) {
     moments.sort();
-    let (Some(first), Some(last)) = (moments.first().copied(), moments.last().copied()) else { return (0, Duration::ZERO) };
+    let (Some(first), Some(last)) = (moments.first().copied(), moments.last().copied()) else {
+        return (0, Duration::ZERO);
+    };
     let mut pieces: BTreeMap<u128, usize> = BTreeMap::new();
     for moment in moments {
         *pieces.entry((moment - first).as_millis() / PIECE_MS).or_default() += 1;

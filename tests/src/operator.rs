@@ -58,7 +58,9 @@ impl Operator {
         self.orders(id, order);
         let context = || format!("answered: {:?}", self.answers(id));
         wait_for(&format!("{order} to be done"), LIMIT, context, || {
-            self.answers(id).into_iter().find(|answer| ["succeeded", "failed"].contains(&answer["status"].as_str().unwrap_or_default()))
+            self.answers(id)
+                .into_iter()
+                .find(|answer| ["succeeded", "failed"].contains(&answer["status"].as_str().unwrap_or_default()))
         })
     }
 

@@ -41,8 +41,8 @@ pub use layers::{Layers, RevisionError, journal_path, load, load_local, load_sta
 pub use port::{PortName, UsbName};
 pub use problem::{ConfigError, Located};
 pub use profile::{About, PROFILE, Simulated, nearest_profile, shipped_profiles, simulated, trial_bus};
-pub use remote::RemoteConfig;
 pub use quantity::{AlarmConfig, ExceptionConfig, Origin, QuantityConfig, TestsConfig};
+pub use remote::RemoteConfig;
 pub use sink::{
     BatchConfig, LakeConfig, MqttCompress, MqttConfig, MqttFormat, MqttProfile, MqttVersion, SinkConfig, SinkKind,
     SpendingConfig,

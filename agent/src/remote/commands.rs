@@ -173,7 +173,8 @@ impl Hands {
     async fn replay(self, mut given: Given) -> Result<Done, String> {
         let wanted = Wanted { sink: given.wanted("sink")?, from: given.wanted("from")?, to: given.text("to")? };
         given.finish()?;
-        let replayed = replay::replay(&wanted, &self.reader, &self.asks.get()).await.map_err(|error| error.to_string())?;
+        let replayed =
+            replay::replay(&wanted, &self.reader, &self.asks.get()).await.map_err(|error| error.to_string())?;
         Ok(serde_json::to_value(replayed).map_err(|error| error.to_string())?.into())
     }
 
@@ -264,7 +265,11 @@ impl Hands {
         let bundle = block_in_place(|| bundle::of(&config, &status, &self.reader));
         let Some(sink) = sink else {
             let fits = bundle.to_string().len() <= ANSWER_BYTES_MAX;
-            return if fits { Ok(bundle.into()) } else { Err("it does not fit into an answer: name a lake, `sink`".to_owned()) };
+            return if fits {
+                Ok(bundle.into())
+            } else {
+                Err("it does not fit into an answer: name a lake, `sink`".to_owned())
+            };
         };
         let key = bundle::put(&config, &sink, &bundle, &self.clock).await?;
         Ok(json!({"sink": sink, "key": key}).into())

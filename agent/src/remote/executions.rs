@@ -28,11 +28,7 @@ impl Executions {
     /// `+` stands at the execution alone: anywhere else it ends the connection.
     pub fn subscriptions(&self) -> Vec<String> {
         let Self { commands, jobs } = self;
-        vec![
-            format!("{commands}/+/request/json"),
-            format!("{jobs}/notify-next"),
-            format!("{jobs}/start-next/accepted"),
-        ]
+        vec![format!("{commands}/+/request/json"), format!("{jobs}/notify-next"), format!("{jobs}/start-next/accepted")]
     }
 
     pub fn hear(&self, heard: &Heard) -> Vec<Said> {
@@ -63,7 +59,12 @@ impl Executions {
             Reply::Job => (format!("{}/{id}/update", self.jobs), job(answer)),
             Reply::Topic | Reply::Command => (format!("{}/{id}/response/json", self.commands), command(answer)),
         };
-        Message { topic, payload: body.to_string().into(), content_type: Some("application/json"), ..Message::default() }
+        Message {
+            topic,
+            payload: body.to_string().into(),
+            content_type: Some("application/json"),
+            ..Message::default()
+        }
     }
 }
 

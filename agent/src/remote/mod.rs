@@ -43,8 +43,8 @@ use crate::record::Inbox;
 use crate::sinks::mqtt::beside::{Beside, Turn};
 use crate::telemetry::health::RemoteHealth;
 use crate::telemetry::logs;
-pub use commands::Hands;
 use commands::Done;
+pub use commands::Hands;
 use desired::Keys;
 use executions::Executions;
 use orders::{Answer, Ledger, Order, Reply};
@@ -95,7 +95,7 @@ enum Said {
 /// The words of a broker.
 enum Dialect {
     Topics(Topics),
-    AwsIot(Shadow, Executions),
+    AwsIot(Box<Shadow>, Executions),
 }
 
 impl Dialect {
@@ -106,7 +106,7 @@ impl Dialect {
             MqttProfile::Generic => Self::Topics(Topics::below(&mqtt.beside)),
             MqttProfile::AwsIot => {
                 let thing = config.device.id.as_str();
-                Self::AwsIot(Shadow::of(thing), Executions::of(thing))
+                Self::AwsIot(Box::new(Shadow::of(thing)), Executions::of(thing))
             }
         })
     }
@@ -201,12 +201,7 @@ impl Afar {
     }
 
     /// The task that does it; `way` leads to the broker.
-    pub fn into_task(
-        self,
-        way: watch::Receiver<Beside>,
-        inbox: Inbox,
-        hands: Hands,
-    ) -> Option<Task> {
+    pub fn into_task(self, way: watch::Receiver<Beside>, inbox: Inbox, hands: Hands) -> Option<Task> {
         let config = hands.in_force.get();
         let remote = config.remote.clone()?;
         let dialect = Dialect::of(&config, &remote)?;
@@ -241,6 +236,10 @@ impl Afar {
 }
 
 type Saying = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The agent is started anew: nothing is said any more over what there was, least of all that a revision is confirmed. The
+/// next start goes on from what is put down.
+struct Ended;
 
 /// The task.
 pub struct Task {
@@ -310,40 +309,51 @@ impl Task {
                 () = at(self.dialect.due()) => Turned::Unanswered,
                 () = at(self.deadline) => Turned::Late,
             };
-            match turned {
-                Turned::Heard(Some(heard)) => self.hear(heard).await,
-                // The links are gone, and the agent with them.
-                Turned::Heard(None) => return stop.cancelled().await,
-                Turned::Reported => self.reported(),
-                Turned::Sent => self.sent().await,
-                Turned::Done(order, done) => self.done(&order, done),
+            let went_on = match turned {
+                Turned::Heard(Some(heard)) => {
+                    let said = self.dialect.hear(heard);
+                    self.heed(said).await
+                }
+                Turned::Heard(None) => Err(Ended),
+                Turned::Unanswered => {
+                    let said = self.dialect.wake();
+                    self.heed(said).await
+                }
+                Turned::Late => self.roll_back().await,
+                Turned::Reported => {
+                    self.reported();
+                    Ok(())
+                }
+                Turned::Sent => {
+                    self.sent().await;
+                    Ok(())
+                }
+                Turned::Done(order, done) => {
+                    self.done(&order, done);
+                    Ok(())
+                }
                 Turned::Quiet => {
                     self.loud_until = None;
                     logs::set_level(None);
+                    Ok(())
                 }
-                Turned::Unanswered => {
-                    let said = self.dialect.wake();
-                    self.heed(said).await;
-                }
-                Turned::Late => self.roll_back().await,
+            };
+            if went_on.is_err() {
+                return stop.cancelled().await;
             }
         }
     }
 
-    async fn hear(&mut self, heard: Heard) {
-        let said = self.dialect.hear(heard);
-        self.heed(said).await;
-    }
-
-    async fn heed(&mut self, said: Vec<Said>) {
+    async fn heed(&mut self, said: Vec<Said>) -> Result<(), Ended> {
         for said in said {
             match said {
                 Said::Ask(message) => self.post(message),
-                Said::Desired(document) if self.remote.config => self.desired(&document).await,
+                Said::Desired(document) if self.remote.config => self.desired(&document).await?,
                 Said::Order(order) if self.remote.commands => self.order(order),
                 Said::Desired(_) | Said::Order(_) => {}
             }
         }
+        Ok(())
     }
 
     /// Puts a message behind those that wait.
@@ -388,7 +398,7 @@ impl Task {
             return self.post(self.dialect.answer(&order.id, order.reply, &answer));
         }
         if let Some(error) = self.refusal(&order) {
-            return self.conclude(&order, Answer::Failed { error });
+            return self.conclude(&order, &Answer::Failed { error });
         }
         info!(id = order.id, command = order.command, "told from afar");
         if let Err(error) = block_in_place(|| self.ledger.put_down(&order, &Answer::Running)) {
@@ -433,19 +443,19 @@ impl Task {
             }
             Err(error) => Answer::Failed { error },
         };
-        self.conclude(order, answer);
+        self.conclude(order, &answer);
     }
 
     /// The last word about an order: in the ledger, in the journal, and to who gave it.
-    fn conclude(&mut self, order: &Order, answer: Answer) {
-        if let Err(error) = block_in_place(|| self.ledger.put_down(order, &answer)) {
+    fn conclude(&mut self, order: &Order, answer: &Answer) {
+        if let Err(error) = block_in_place(|| self.ledger.put_down(order, answer)) {
             warn!(%error, "what became of an order can not be put down");
         }
         let event = Event::new(self.hands.clock.stamp(), EventKind::Command)
             .with("id", order.id.as_str())
             .with("command", order.command.as_str())
             .with("status", answer.as_str());
-        let event = match &answer {
+        let event = match answer {
             Answer::Failed { error } => {
                 warn!(id = order.id, command = order.command, error, "an order failed");
                 event.with("error", error.as_str())
@@ -455,61 +465,76 @@ impl Task {
         if self.inbox.offer(vec![Record::Event(Box::new(event))]).is_err() {
             warn!("no room for the event of an order");
         }
-        self.post(self.dialect.answer(&order.id, order.reply, &answer));
+        self.post(self.dialect.answer(&order.id, order.reply, answer));
     }
 
     /// What an agent that is no more had begun: it was told to end, or it ended by itself.
     fn conclude_unfinished(&mut self) {
         for order in self.ledger.unfinished() {
             let error = "the agent ended before it was done".to_owned();
-            self.conclude(&order, Answer::Failed { error });
+            self.conclude(&order, &Answer::Failed { error });
         }
     }
 
     /// A configuration is wanted.
-    async fn desired(&mut self, document: &[u8]) {
+    async fn desired(&mut self, document: &[u8]) -> Result<(), Ended> {
         let revision = match desired::read(document, &self.keys) {
             Ok(revision) => revision,
-            Err(unread) => return self.reject(&unread.revision, unread.faults),
+            Err(unread) => {
+                let desired::Unread { revision, faults } = *unread;
+                self.reject(&revision, faults);
+                return Ok(());
+            }
         };
         if self.stage.current() == Some(&revision) {
-            return;
+            return Ok(());
         }
         if let Some(used) = self.stage.used_for(&revision.revision) {
             let is_last = self.stage.last.as_ref().is_some_and(|last| last.revision == revision.revision);
             // The broker has kept what was rolled back: it is not tried again under the same name.
             if is_last && used == revision.sha256() {
-                return;
+                return Ok(());
             }
             let message = "this name was used before: give each revision a name of its own".to_owned();
-            return self.reject(&revision, vec![Fault { path: "revision".to_owned(), message }]);
+            self.reject(&revision, vec![Fault { path: "revision".to_owned(), message }]);
+            return Ok(());
         }
         if let Some(message) = self.stage.confirmed.as_ref().and_then(|held| desired::is_older(&revision, held)) {
-            return self.reject(&revision, vec![Fault { path: "at".to_owned(), message }]);
+            self.reject(&revision, vec![Fault { path: "at".to_owned(), message }]);
+            return Ok(());
         }
         match load_with(&self.layers, &revision) {
             Ok(config) => {
                 // A fleet that is told at once does not answer at once.
                 tokio::time::sleep(spread(ANSWER_SPREAD)).await;
-                self.try_out(revision, config).await;
+                self.try_out(revision, config).await
             }
-            Err(error) => self.reject(&revision, error.faults),
+            Err(error) => {
+                self.reject(&revision, error.faults);
+                Ok(())
+            }
         }
     }
 
-    async fn try_out(&mut self, revision: Revision, config: Config) {
-        info!(revision = revision.revision, author = revision.author, "a revision of the configuration came, trying it");
+    async fn try_out(&mut self, revision: Revision, config: Config) -> Result<(), Ended> {
+        info!(
+            revision = revision.revision,
+            author = revision.author,
+            "a revision of the configuration came, trying it"
+        );
         let before = self.stage.clone();
         self.stage.begin(revision.clone());
         if let Err(error) = self.store() {
             self.stage = before;
             let message = format!("it can not be kept on this device: {error}");
-            return self.reject(&revision, vec![Fault { path: String::new(), message }]);
+            self.reject(&revision, vec![Fault { path: String::new(), message }]);
+            return Ok(());
         }
-        self.apply(config).await;
+        self.apply(config).await?;
         self.deadline = Some(Instant::now() + self.remote.confirm_within);
         self.tell();
         self.say();
+        Ok(())
     }
 
     /// The report has been acknowledged: with it the broker was reached.
@@ -526,12 +551,15 @@ impl Task {
             return self.say();
         }
         self.deadline = None;
-        info!(revision = self.stage.current().map(|current| current.revision.as_str()), "the broker was reached, the revision is confirmed");
+        info!(
+            revision = self.stage.current().map(|current| current.revision.as_str()),
+            "the broker was reached, the revision is confirmed"
+        );
         self.tell();
         self.say();
     }
 
-    async fn roll_back(&mut self) {
+    async fn roll_back(&mut self) -> Result<(), Ended> {
         self.deadline = None;
         let within = self.remote.confirm_within.as_secs();
         self.stage.roll_back(&format!("the broker was not reached within {within} s"));
@@ -540,11 +568,14 @@ impl Task {
             error!(%error, "the way back can not be put down");
         }
         match load_staged(&self.layers, &self.stage) {
-            Ok(config) => self.apply(config).await,
-            Err(error) => error!(%error, "what was in force can not be used any more, the revision stays until the next start"),
+            Ok(config) => self.apply(config).await?,
+            Err(error) => {
+                error!(%error, "what was in force can not be used any more, the revision stays until the next start");
+            }
         }
         self.tell();
         self.say();
+        Ok(())
     }
 
     fn reject(&mut self, revision: &Revision, errors: Vec<Fault>) {
@@ -565,12 +596,11 @@ impl Task {
         }
     }
 
-    async fn apply(&mut self, config: Config) {
+    /// Asks for this configuration, and waits until it is in force.
+    async fn apply(&mut self, config: Config) -> Result<(), Ended> {
         let (done, applied) = oneshot::channel();
-        if self.requests.send(Request::Apply(Arc::new(config), done)).await.is_err() || applied.await.is_err() {
-            // The agent is started anew with it; that start goes on from what is put down.
-            std::future::pending::<()>().await;
-        }
+        self.requests.send(Request::Apply(Arc::new(config), done)).await.map_err(|_| Ended)?;
+        applied.await.map_err(|_| Ended)
     }
 
     fn store(&self) -> std::io::Result<()> {
@@ -581,7 +611,11 @@ impl Task {
     fn tell(&mut self) {
         let Some(last) = &mut self.stage.last else { return };
         let words: Vec<String> = last.errors.iter().map(Fault::words).collect();
-        let shown = RemoteHealth { revision: last.revision.clone(), status: last.status.as_str().to_owned(), errors: words.clone() };
+        let shown = RemoteHealth {
+            revision: last.revision.clone(),
+            status: last.status.as_str().to_owned(),
+            errors: words.clone(),
+        };
         self.hands.health.remote.set(Some(shown));
         let kind = match last.status {
             Status::Pending => return,

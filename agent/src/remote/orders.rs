@@ -90,7 +90,9 @@ impl Order {
         if id.is_empty() || id.len() > ID_BYTES_MAX {
             return Err(unread("an id has 1 to 128 bytes"));
         }
-        let Value::Object(body) = body else { return Err(unread("a JSON object is expected: {\"command\", \"args\"}")) };
+        let Value::Object(body) = body else {
+            return Err(unread("a JSON object is expected: {\"command\", \"args\"}"));
+        };
         let known = ["command", "args", "expires"];
         if let Some(key) = body.keys().find(|key| !known.contains(&key.as_str())) {
             return Err(unread(&format!("unknown key `{key}`; known here: command, args, expires")));

@@ -45,7 +45,11 @@ struct Unanswered {
 
 impl Unanswered {
     fn new(message: Message) -> Self {
-        Self { message, again_at: Instant::now() + ANSWER_WAITS.0, backoff: Backoff::new(ANSWER_WAITS.0, ANSWER_WAITS.1) }
+        Self {
+            message,
+            again_at: Instant::now() + ANSWER_WAITS.0,
+            backoff: Backoff::new(ANSWER_WAITS.0, ANSWER_WAITS.1),
+        }
     }
 
     /// The request again, where it is due.
@@ -80,7 +84,9 @@ impl Shadow {
             }
             Heard::Message { topic, payload } => (topic, payload),
         };
-        let Some(name) = topic.strip_prefix(&self.prefix).and_then(|rest| rest.strip_prefix('/')) else { return Vec::new() };
+        let Some(name) = topic.strip_prefix(&self.prefix).and_then(|rest| rest.strip_prefix('/')) else {
+            return Vec::new();
+        };
         let body: Value = serde_json::from_slice(&payload).unwrap_or_default();
         let version = body["version"].as_u64();
         let is_news = version.is_none_or(|version| self.version.is_none_or(|held| version > held));
@@ -208,7 +214,8 @@ mod tests {
         let mut shadow = Shadow::of("pond");
         assert!(matches!(&shadow.hear(Heard::Connected)[..], [Said::Ask(_)]));
         let state = json!({"desired": {"revision": "r2", "config": {}}});
-        let [Said::Desired(desired)] = &says(&mut shadow, "get/accepted", &json!({"state": state, "version": 7}))[..] else {
+        let [Said::Desired(desired)] = &says(&mut shadow, "get/accepted", &json!({"state": state, "version": 7}))[..]
+        else {
             panic!("the desired state is heard");
         };
         assert_eq!(serde_json::from_slice::<Value>(desired).unwrap(), state["desired"]);

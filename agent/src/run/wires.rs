@@ -45,31 +45,6 @@ impl Wires {
         Self { replays: Arc::default(), way: None, besides: HashMap::new(), listening, is_started: false }
     }
 
-    /// The sinks that have to end, and where they are still wanted begin anew: those that are others or gone, and the
-    /// lakes that announce over such a one.
-    pub fn stale(&self, before: &Config, config: &Config) -> BTreeSet<String> {
-        let is_same = |part: String| before.is_same(config, &part);
-        let has_other_series = || {
-            let instruments = |config: &Config| config.series().into_iter().map(|series| series.instrument.clone()).collect::<BTreeSet<_>>();
-            let (held, now) = (instruments(before), instruments(config));
-            held != now || now.iter().any(|id| !is_same(format!("instrument.{id}")))
-        };
-        let is_stale = |sink: &SinkConfig| {
-            let lists_series = matches!(&sink.kind, SinkKind::Mqtt(mqtt) if mqtt.format == MqttFormat::Columnar);
-            !is_same(format!("sink.{}", sink.id))
-                || !is_same(format!("sink.{}.batch", sink.id))
-                || (lists_series && has_other_series())
-        };
-        let mut stale: BTreeSet<String> =
-            before.sinks.iter().filter(|sink| is_stale(sink)).map(|sink| sink.id.to_string()).collect();
-        let is_over_one = |sink: &&SinkConfig| {
-            let over = sink.kind.lake().and_then(|lake| lake.announce.as_ref());
-            over.is_some_and(|over| !is_same(format!("sink.{over}")))
-        };
-        stale.extend(before.sinks.iter().filter(is_over_one).map(|sink| sink.id.to_string()));
-        stale
-    }
-
     /// Ends these sinks. A link goes with its sink only where that is another: other batches need no other connection.
     pub async fn retire(
         &mut self,
@@ -92,12 +67,23 @@ impl Wires {
 
     /// Starts those sinks that are asked for; where the disk does not let one, its task waits for that. Links first: a
     /// lake announces over one.
-    pub fn start(&mut self, house: &House, is_wanted: impl Fn(&SinkConfig) -> bool, sinks: &mut Tasks, links: &mut Tasks) {
+    pub fn start(
+        &mut self,
+        house: &House,
+        is_wanted: impl Fn(&SinkConfig) -> bool,
+        sinks: &mut Tasks,
+        links: &mut Tasks,
+    ) {
         let config = house.in_force.get();
         let health = house.health.sinks.get();
         let with = |sink: &SinkConfig, health: &Arc<SinkHealth>| (sink.clone(), surroundings(house, sink, health));
-        let all: Vec<(SinkConfig, Surroundings)> =
-            config.sinks.iter().zip(&health).filter(|(sink, _)| is_wanted(sink)).map(|(sink, health)| with(sink, health)).collect();
+        let all: Vec<(SinkConfig, Surroundings)> = config
+            .sinks
+            .iter()
+            .zip(&health)
+            .filter(|(sink, _)| is_wanted(sink))
+            .map(|(sink, health)| with(sink, health))
+            .collect();
         for (sink, with) in &all {
             if let SinkKind::Mqtt(mqtt) = &sink.kind
                 && !self.besides.contains_key(&sink.id)
@@ -120,7 +106,8 @@ impl Wires {
 
     /// Starts the link of an mqtt sink.
     fn connect(&mut self, house: &House, mqtt: &MqttConfig, with: &Surroundings, links: &mut Tasks) -> Beside {
-        let listening = self.listening.as_ref().filter(|(via, _)| *via == with.id).map(|(_, listening)| listening.clone());
+        let listening =
+            self.listening.as_ref().filter(|(via, _)| *via == with.id).map(|(_, listening)| listening.clone());
         let listens = listening.is_some();
         let presence = presence::of(&house.in_force, mqtt, with, listening);
         let clock = house.clock.clone();
@@ -164,7 +151,13 @@ impl Wires {
             SinkKind::File(file) => {
                 let file = file.clone();
                 let make = move |epoch: &Epoch| {
-                    let place = Place { journal: &config.journal.path, device: &config.device, epoch, clock: &clock, in_force: &in_force };
+                    let place = Place {
+                        journal: &config.journal.path,
+                        device: &config.device,
+                        epoch,
+                        clock: &clock,
+                        in_force: &in_force,
+                    };
                     LakeSink::open(Shelf::folder(file.path.clone()), &of, &file.lake, place, news.clone())
                 };
                 sinks.spawn(name, |stop| runner::run(make, with, replays, stop));
@@ -172,7 +165,13 @@ impl Wires {
             SinkKind::S3(s3) => {
                 let (s3, health) = (s3.clone(), with.health.clone());
                 let make = move |epoch: &Epoch| {
-                    let place = Place { journal: &config.journal.path, device: &config.device, epoch, clock: &clock, in_force: &in_force };
+                    let place = Place {
+                        journal: &config.journal.path,
+                        device: &config.device,
+                        epoch,
+                        clock: &clock,
+                        in_force: &in_force,
+                    };
                     LakeSink::open(Shelf::bucket(Bucket::new(&s3, &clock, &health)), &of, &s3.lake, place, news.clone())
                 };
                 sinks.spawn(name, |stop| runner::run(make, with, replays, stop));
@@ -183,7 +182,9 @@ impl Wires {
                 let beside = self.besides[&sink.id].clone();
                 let (reader, device) = (house.reader.clone(), config.device.clone());
                 let (link, heard) = (beside.link.clone(), house.alarms.subscribe());
-                sinks.spawn(format!("alarms:{}", sink.id), |stop| alarms::run(beside, device, move || reader.epoch(), heard, stop));
+                sinks.spawn(format!("alarms:{}", sink.id), |stop| {
+                    alarms::run(beside, device, move || reader.epoch(), heard, stop)
+                });
                 let mqtt = mqtt.clone();
                 let make = move |epoch: &Epoch| {
                     let (device, series) = (config.device.clone(), config.series());
@@ -193,6 +194,33 @@ impl Wires {
             }
         }
     }
+}
+
+/// The sinks that have to end, and where they are still wanted begin anew: those that are others or gone, and the
+/// lakes that announce over such a one.
+pub fn stale(before: &Config, config: &Config) -> BTreeSet<String> {
+    let is_same = |part: String| before.is_same(config, &part);
+    let has_other_series = || {
+        let instruments = |config: &Config| {
+            config.series().into_iter().map(|series| series.instrument.clone()).collect::<BTreeSet<_>>()
+        };
+        let (held, now) = (instruments(before), instruments(config));
+        held != now || now.iter().any(|id| !is_same(format!("instrument.{id}")))
+    };
+    let is_stale = |sink: &SinkConfig| {
+        let lists_series = matches!(&sink.kind, SinkKind::Mqtt(mqtt) if mqtt.format == MqttFormat::Columnar);
+        !is_same(format!("sink.{}", sink.id))
+            || !is_same(format!("sink.{}.batch", sink.id))
+            || (lists_series && has_other_series())
+    };
+    let mut stale: BTreeSet<String> =
+        before.sinks.iter().filter(|sink| is_stale(sink)).map(|sink| sink.id.to_string()).collect();
+    let is_over_one = |sink: &&SinkConfig| {
+        let over = sink.kind.lake().and_then(|lake| lake.announce.as_ref());
+        over.is_some_and(|over| !is_same(format!("sink.{over}")))
+    };
+    stale.extend(before.sinks.iter().filter(is_over_one).map(|sink| sink.id.to_string()));
+    stale
 }
 
 fn surroundings(house: &House, sink: &SinkConfig, health: &Arc<SinkHealth>) -> Surroundings {

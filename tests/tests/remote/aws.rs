@@ -30,7 +30,8 @@ impl Thing {
         let mut iot = Iot::started(dir, &broker, None);
         prepare(&mut iot);
         let url = format!("mqtts://localhost:{}", broker.secured_ports()[0]);
-        let sink = agent::mqtts_sink("cloud", &url, &authority.certificate(), Some(&device), "").replace("\"generic\"", "\"aws-iot\"");
+        let sink = agent::mqtts_sink("cloud", &url, &authority.certificate(), Some(&device), "")
+            .replace("\"generic\"", "\"aws-iot\"");
         let remote = "[remote]\nvia = \"cloud\"\nconfig = true\ncommands = true\nconfirm_within = \"20s\"\n";
         let agent = Agent::started(dir, &(agent::preamble(dir, "200ms") + &sink + remote));
         Self { iot, agent, _broker: broker, _folder: folder }
@@ -38,7 +39,8 @@ impl Thing {
 
     fn wants(&mut self, revision: &str, config: &Value) {
         let desired = json!({"revision": revision, "config": config, "author": "mara"});
-        self.iot.tell(&json!({"do": "shadow-update", "thing": "gw-1", "name": "config", "state": {"desired": desired}}));
+        self.iot
+            .tell(&json!({"do": "shadow-update", "thing": "gw-1", "name": "config", "state": {"desired": desired}}));
     }
 
     /// Waits until the shadow reports this of this revision.
@@ -83,18 +85,28 @@ fn answers_that_are_lost_late_doubled_or_refused_change_nothing_but_the_time_it_
     for (revision, interval, fault) in [
         ("twice", "300ms", json!({"duplicate": true})),
         ("turned", "310ms", json!({"duplicate": false, "delta_out_of_order": true})),
-        ("busy", "320ms", json!({"delta_out_of_order": false, "reject_next": ["shadow-get", 429, "Too many requests"]})),
+        (
+            "busy",
+            "320ms",
+            json!({"delta_out_of_order": false, "reject_next": ["shadow-get", 429, "Too many requests"]}),
+        ),
         ("lost", "330ms", json!({"lose_next": 1, "op": "shadow-get"})),
         ("unheard", "340ms", json!({"drop_next": 1, "op": "shadow-update"})),
         ("clash", "350ms", json!({"reject_next": ["shadow-update", 409, "Version conflict"]})),
-        ("large", "360ms", json!({"reject_next": ["shadow-update", 413, "The payload exceeds the maximum size allowed"]})),
+        (
+            "large",
+            "360ms",
+            json!({"reject_next": ["shadow-update", 413, "The payload exceeds the maximum size allowed"]}),
+        ),
     ] {
         // What is asked of the far side by the story itself is no request of the device's.
         let desired = json!({"revision": revision, "config": config(interval)});
         let mut line = json!({"do": "fault"});
         line.as_object_mut().expect("an object").extend(fault.as_object().expect("an object").clone());
         thing.iot.tell(&line);
-        thing.iot.tell(&json!({"do": "shadow-update", "thing": "gw-1", "name": "config", "state": {"desired": desired}}));
+        thing
+            .iot
+            .tell(&json!({"do": "shadow-update", "thing": "gw-1", "name": "config", "state": {"desired": desired}}));
         let reported = thing.wait_reported(revision, "applied");
         assert_eq!(reported["in_force"], revision, "{reported}");
     }
@@ -129,11 +141,18 @@ fn a_device_that_was_away_finds_what_is_wanted_and_the_jobs_that_wait() {
 #[test]
 fn a_command_of_the_service_is_done_within_its_time() {
     let mut thing = Thing::new(|_| {});
-    thing.agent.wait_until("the link", LIMIT, |status| item(status, "sinks", "cloud")["delivered_total"].as_u64() > Some(0));
+    thing
+        .agent
+        .wait_until("the link", LIMIT, |status| item(status, "sinks", "cloud")["delivered_total"].as_u64() > Some(0));
     thing.iot.tell(&json!({"do": "command", "thing": "gw-1", "id": "c1", "payload": {"command": "tail", "args": {"n": 1}}, "timeout_s": 30}));
     let ended = thing.iot.event(&json!({"event": "command", "id": "c1", "status": "SUCCEEDED"}), LIMIT);
     assert!(ended["result"]["result"]["s"].as_str().is_some_and(|text| text.contains("rows")), "{ended}");
-    thing.iot.tell(&json!({"do": "command", "thing": "gw-1", "id": "c2", "payload": {"command": "reboot"}, "timeout_s": 30}));
+    thing.iot.tell(
+        &json!({"do": "command", "thing": "gw-1", "id": "c2", "payload": {"command": "reboot"}, "timeout_s": 30}),
+    );
     let ended = thing.iot.event(&json!({"event": "command", "id": "c2", "status": "FAILED"}), LIMIT);
-    assert!(ended["statusReason"]["reasonDescription"].as_str().is_some_and(|text| text.contains("allow_reboot")), "{ended}");
+    assert!(
+        ended["statusReason"]["reasonDescription"].as_str().is_some_and(|text| text.contains("allow_reboot")),
+        "{ended}"
+    );
 }

@@ -29,7 +29,8 @@ fn each_command_is_accepted_done_and_answered() {
     assert_eq!(rows["rows"].as_array().map(Vec::len), Some(5), "{rows}");
 
     let sniffed = done("3", "sniff", json!({"bus": "two", "seconds": 10, "bytes": 60}));
-    let hex: String = sniffed["pieces"].as_array().into_iter().flatten().filter_map(|piece| piece["hex"].as_str()).collect();
+    let hex: String =
+        sniffed["pieces"].as_array().into_iter().flatten().filter_map(|piece| piece["hex"].as_str()).collect();
     // `n,` and a number.
     assert!(hex.contains("6e2c3") && hex.len() == 120, "{sniffed}");
 
@@ -49,11 +50,20 @@ fn each_command_is_accepted_done_and_answered() {
     let put = done("9", "support-bundle", json!({"sink": "lake"}));
     let key = put["key"].as_str().expect("a key");
     let found = lake::query(
-        &format!("SELECT status.device AS device FROM read_json('{}/lake/{key}', compression = 'zstd')", pond.dir.display()),
+        &format!(
+            "SELECT status.device AS device FROM read_json('{}/lake/{key}', compression = 'zstd')",
+            pond.dir.display()
+        ),
         &Value::Null,
     );
     assert_eq!(found[0]["device"], "gw-1", "{found:?}");
-    let told: Vec<String> = pond.agent.tail(100_000).into_iter().filter(|row| row.event == "command").map(|row| row.whole.to_string()).collect();
+    let told: Vec<String> = pond
+        .agent
+        .tail(100_000)
+        .into_iter()
+        .filter(|row| row.event == "command")
+        .map(|row| row.whole.to_string())
+        .collect();
     assert_eq!(told.len(), 9, "{told:?}");
 }
 
@@ -84,17 +94,30 @@ fn an_order_is_carried_out_once_also_across_the_restart_that_it_asks_for() {
     let pid = pond.agent.pid();
     let answer = pond.operator.wait_done("again", &json!({"command": "restart"}));
     assert_eq!(answer["status"], "succeeded", "{answer}");
-    let boots = || stdout(&pond.agent.cli(&["tail", "--json", "-n", "100000"])).lines().filter(|line| line.contains("\"event\":\"boot\"")).count();
+    let boots = || {
+        stdout(&pond.agent.cli(&["tail", "--json", "-n", "100000"]))
+            .lines()
+            .filter(|line| line.contains("\"event\":\"boot\""))
+            .count()
+    };
     wait_for("the agent to start anew", LIMIT, || pond.agent.log_tail(), || (boots() == 2).then_some(()));
     assert_eq!(pond.agent.pid(), pid, "in the same process");
-    pond.agent.wait_until("it to be up", LIMIT, |status| item(status, "sinks", "cloud")["delivered_total"].as_u64() > Some(0));
+    pond.agent.wait_until("it to be up", LIMIT, |status| {
+        item(status, "sinks", "cloud")["delivered_total"].as_u64() > Some(0)
+    });
     for _ in 0..3 {
         pond.operator.orders("again", &json!({"command": "restart"}));
     }
-    wait_for("it to be answered again", LIMIT, || pond.agent.log_tail(), || {
-        let succeeded = pond.operator.answers("again").iter().filter(|answer| answer["status"] == "succeeded").count();
-        (succeeded >= 4).then_some(())
-    });
+    wait_for(
+        "it to be answered again",
+        LIMIT,
+        || pond.agent.log_tail(),
+        || {
+            let succeeded =
+                pond.operator.answers("again").iter().filter(|answer| answer["status"] == "succeeded").count();
+            (succeeded >= 4).then_some(())
+        },
+    );
     assert_eq!(boots(), 2, "uptime was {before:?} s");
 }
 

@@ -40,10 +40,13 @@ fn what_breaks_an_instrument_or_a_store_leaves_the_device_within_reach() {
     let store = json!({"type": "s3", "bucket": "none", "endpoint": "http://127.0.0.1:1"});
     pond.operator.wants("r1", &json!({"bus": {"two": {"port": "/dev/ttyGONE"}}, "sink": {"away": store}}));
     assert_eq!(pond.operator.wait_outcome("r1")["status"], "applied");
-    pond.agent.wait_until("the instrument to be missed", LIMIT, |status| item(status, "instruments", "two")["state"] == "down");
+    pond.agent.wait_until("the instrument to be missed", LIMIT, |status| {
+        item(status, "instruments", "two")["state"] == "down"
+    });
     pond.operator.wants("r2", &json!({}));
     assert_eq!(pond.operator.wait_outcome("r2")["status"], "applied");
-    pond.agent.wait_until("the instrument to be back", LIMIT, |status| item(status, "instruments", "two")["state"] == "up");
+    pond.agent
+        .wait_until("the instrument to be back", LIMIT, |status| item(status, "instruments", "two")["state"] == "up");
 }
 
 #[test]
@@ -77,9 +80,24 @@ fn killed_at_any_step_it_goes_on_with_the_new_revision_or_the_old_one() {
         for when in 1..=4 {
             let inject = format!("inject={call}:signal=KILL:when={when}");
             let trace = format!("trace={call}");
-            let under = ["strace", "-f", "-q", "-o", "/dev/null", "-P", "DIR/journal/remote/revision.part", "-e", &trace, "-e", &inject,
+            let under = [
+                "strace",
+                "-f",
+                "-q",
+                "-o",
+                "/dev/null",
+                "-P",
+                "DIR/journal/remote/revision.part",
+                "-e",
+                &trace,
+                "-e",
+                &inject,
                 // What is traced does not outlive the tracer.
-                "setpriv", "--pdeathsig", "KILL", "--"];
+                "setpriv",
+                "--pdeathsig",
+                "KILL",
+                "--",
+            ];
             let mut pond = Pond::with("", &under);
             pond.operator.wants("r1", &json!({"instrument": {"two": {"quantity": {"number": {"scale": 2}}}}}));
             // Either it dies on the way, or that call is not made so often.
