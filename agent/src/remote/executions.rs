@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Said;
+use super::dialect::Said;
 use super::orders::{Answer, Order, Reply};
 use crate::link::{Heard, Message};
 

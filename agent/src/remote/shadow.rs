@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::Said;
+use super::dialect::Said;
 use super::report::Report;
 use crate::backoff::Backoff;
 use crate::link::{Heard, Message};

@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::Said;
+use super::dialect::Said;
 use super::orders::{Answer, Order, Reply};
 use super::report::Report;
 use crate::config::RemoteConfig;
