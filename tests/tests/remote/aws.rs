@@ -104,6 +104,10 @@ fn answers_that_are_lost_late_doubled_or_refused_change_nothing_but_the_time_it_
         let mut line = json!({"do": "fault"});
         line.as_object_mut().expect("an object").extend(fault.as_object().expect("an object").clone());
         thing.iot.tell(&line);
+        if revision == "turned" {
+            // Its delta comes behind that of the next one.
+            thing.wants("before", &config("305ms"));
+        }
         thing
             .iot
             .tell(&json!({"do": "shadow-update", "thing": "gw-1", "name": "config", "state": {"desired": desired}}));
