@@ -142,3 +142,44 @@ fn a_revision_with_which_the_agent_never_lives_to_confirm_is_left_behind() {
     assert_eq!(outcome["status"], "rolled-back", "{outcome}");
     assert_eq!(pond.in_force()["hash"], before["hash"]);
 }
+
+/// A power cut at any step finds the whole old file or the whole new one: the bytes are synced before they take the old ones'
+/// place, and the folder after that, each time.
+#[test]
+fn what_is_put_down_is_on_the_disk_before_it_counts() {
+    let under = [
+        "strace",
+        "-f",
+        "-qq",
+        "-y",
+        "-o",
+        "DIR/calls",
+        "-e",
+        "trace=fsync,rename",
+        "setpriv",
+        "--pdeathsig",
+        "KILL",
+        "--",
+    ];
+    let mut pond = Pond::with("commands = true", &under);
+    pond.operator.wants("r1", &json!({"journal": {"commit_interval": "300ms"}}));
+    assert_eq!(pond.operator.wait_outcome("r1")["status"], "applied");
+    assert_eq!(pond.operator.wait_done("o1", &json!({"command": "flush"}))["status"], "succeeded");
+    pond.agent.kill();
+    let calls = std::fs::read_to_string(pond.dir.join("calls")).expect("strace wrote");
+    let about: Vec<&str> = calls.lines().filter(|line| line.contains("/journal/remote")).collect();
+    let steps: Vec<&str> = about
+        .iter()
+        // One thread makes them one after the other: their beginnings are in the same order.
+        .filter(|line| !line.contains("resumed"))
+        .map(|line| match () {
+            () if line.contains("rename(") => "rename",
+            () if line.contains(".part>") => "sync the bytes",
+            () => "sync the folder",
+        })
+        .collect();
+    assert!(steps.len() >= 12 && steps.len() % 3 == 0, "{about:#?}");
+    for step in steps.chunks(3) {
+        assert_eq!(step, ["sync the bytes", "rename", "sync the folder"], "{about:#?}");
+    }
+}
