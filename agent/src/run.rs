@@ -28,6 +28,7 @@ use crate::sinks::s3::Bucket;
 use crate::supervise::Tasks;
 use crate::telemetry::beats::Beats;
 use crate::telemetry::health::{Health, InstrumentHealth, JournalHealth, SinkHealth};
+use crate::update::task::{self as update, Updates};
 
 /// How long each group of tasks may take to end: ten seconds in all, as `docs/SEMANTICS.md` says.
 const DRAIN_LIMITS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(6), Duration::from_secs(2)];
@@ -60,6 +61,8 @@ pub struct Agent {
     pub health: Arc<Health>,
     /// The journal.
     pub reader: Reader,
+    /// The way to offer an update of the agent.
+    pub updates: Updates,
     buses: Tasks,
     sinks: Tasks,
     links: Tasks,
@@ -99,6 +102,8 @@ impl Agent {
             let task = Bus::new(bus.clone(), &health.instruments, inbox.clone(), clock.clone());
             buses.spawn(format!("bus:{}", bus.id), task.run(buses.stop_token()));
         }
+        let (updates, task) = update::new(config, &clock, inbox.clone(), buses.stop_token());
+        buses.spawn("update".to_owned(), task);
         let control_stop = CancellationToken::new();
         let (config, health_of) = (config.clone(), health.clone());
         let answers = Answers {
@@ -112,7 +117,7 @@ impl Agent {
         };
         let control = server::start(answers, beats.clone(), control_stop.clone())
             .map_err(|source| RunError::Disk { what: "control thread".to_owned(), source })?;
-        Ok(Self { health, reader, buses, sinks, links, control_stop, control: Some(control), inbox, writer })
+        Ok(Self { health, reader, updates, buses, sinks, links, control_stop, control: Some(control), inbox, writer })
     }
 
     /// Waits until a part fails in a way that the agent does not go on from.

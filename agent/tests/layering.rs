@@ -10,17 +10,33 @@ use std::path::{Path, PathBuf};
 const ROOMS: &[(&str, &[&str])] = &[
     ("acquire", &["backoff", "clock", "config", "record", "telemetry"]),
     ("backoff", &[]),
-    ("cli", &["acquire", "clock", "config", "control", "run", "simulate", "sinks", "telemetry"]),
+    (
+        "cli",
+        &[
+            "acquire",
+            "backoff",
+            "clock",
+            "config",
+            "control",
+            "link",
+            "run",
+            "simulate",
+            "sinks",
+            "telemetry",
+            "update",
+        ],
+    ),
     ("clock", &[]),
     ("config", &[]),
     ("control", &["clock", "config", "sinks", "telemetry"]),
     ("link", &["backoff", "clock", "config", "telemetry"]),
     ("record", &["clock", "config", "telemetry"]),
-    ("run", &["acquire", "clock", "config", "control", "link", "record", "sinks", "supervise", "telemetry"]),
+    ("run", &["acquire", "clock", "config", "control", "link", "record", "sinks", "supervise", "telemetry", "update"]),
     ("simulate", &[]),
     ("sinks", &["backoff", "clock", "config", "link", "record", "telemetry"]),
     ("supervise", &["telemetry"]),
     ("telemetry", &[]),
+    ("update", &["backoff", "clock", "config", "control", "link", "record", "sinks", "telemetry"]),
 ];
 
 /// Crate of ours, and the crates of ours it may name.

@@ -26,6 +26,7 @@ mod section;
 pub mod sink;
 mod source;
 pub mod tls;
+pub mod update;
 mod value;
 
 pub use bus::BusConfig;
@@ -43,8 +44,10 @@ pub use sink::{
     BatchConfig, LakeConfig, MqttCompress, MqttConfig, MqttFormat, MqttProfile, MqttVersion, SinkConfig, SinkKind,
     SpendingConfig,
 };
+pub use update::UpdateConfig;
 
 pub use section::nearest;
+pub use value::millis;
 
 use std::sync::Arc;
 
@@ -69,6 +72,8 @@ pub struct Config {
     pub buses: Vec<BusConfig>,
     /// `[sink.*]`, in name order.
     pub sinks: Vec<SinkConfig>,
+    /// `[update]`
+    pub update: UpdateConfig,
     /// SHA-256 over the merged configuration: two devices with the same hash run the same one.
     pub hash: String,
 }
@@ -99,7 +104,8 @@ fn read(root: &Node, problems: &Problems) -> Config {
     let buses = bus::read_all(&section, &instruments);
     let sinks = sink::read_all(&section, &device);
     let clock = clock::read(&section);
+    let update = update::read(&section, &device, &journal);
     section.not_yet("remote");
     section.finish();
-    Config { device, journal, clock, local, buses, sinks, hash: layers::hash(root) }
+    Config { device, journal, clock, local, buses, sinks, update, hash: layers::hash(root) }
 }

@@ -58,9 +58,14 @@ impl SigningKey {
         VerifyingKey(bytes)
     }
 
+    /// The signature of these bytes, as 128 hex digits.
+    pub fn signature(&self, bytes: &[u8]) -> String {
+        hex::encode(self.0.sign(bytes))
+    }
+
     /// The line with its signature.
     pub fn sign(&self, line: &str) -> String {
-        let signature = hex::encode(self.0.sign(line.as_bytes()));
+        let signature = self.signature(line.as_bytes());
         let open = line.strip_suffix('}').unwrap_or(line);
         format!("{open},\"sig\":\"{signature}\"}}")
     }
@@ -79,9 +84,14 @@ impl VerifyingKey {
     /// Whether the device signed this line; none if nobody did.
     pub fn has_signed(&self, line: &str) -> Option<bool> {
         let (open, rest) = line.rsplit_once(",\"sig\":\"")?;
-        let signature = rest.strip_suffix("\"}").and_then(|digits| hex::decode(digits).ok());
+        let signature = rest.strip_suffix("\"}").unwrap_or_default();
+        Some(self.is_of(signature, format!("{open}}}").as_bytes()))
+    }
+
+    /// Whether this signature, in hex digits, is the device's under these bytes.
+    pub fn is_of(&self, signature: &str, bytes: &[u8]) -> bool {
         let key = UnparsedPublicKey::new(&ED25519, self.0);
-        Some(signature.is_some_and(|signature| key.verify(format!("{open}}}").as_bytes(), &signature).is_ok()))
+        hex::decode(signature).is_ok_and(|signature| key.verify(bytes, &signature).is_ok())
     }
 }
 

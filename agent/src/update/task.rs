@@ -1,0 +1,217 @@
+//! The agent's own part of an update: takes offers, fetches what was offered, and tells how the installer ended with it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lake::VerifyingKey;
+use model::{Event, EventKind, Record};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::download::{DownloadError, Downloads};
+use super::files;
+use super::manifest::{Ground, Manifest, Refused, Signed, target};
+use super::report::{self, Report, Trouble};
+use super::rollout::{Rollout, Step};
+use super::staging::Staging;
+use crate::backoff::Backoff;
+use crate::clock::Clock;
+use crate::config::{Config, UpdateConfig};
+use crate::record::Inbox;
+use crate::telemetry::health::Shown;
+
+/// How often what the installer has written is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// Between two tries at a download.
+const TRY_AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30 * 60));
+/// Largest file of a public key.
+const KEY_BYTES_MAX: u64 = 64 << 10;
+
+/// The way to the agent's updates.
+#[derive(Debug, Clone)]
+pub struct Updates {
+    config: Arc<Config>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    offered: Notify,
+    /// What the download last ran into.
+    trouble: Shown<Option<Trouble>>,
+}
+
+/// An offer that was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    /// The version that it brings.
+    pub version: String,
+    /// SHA-256 of manifest and signature.
+    pub digest: String,
+}
+
+/// The way to updates, and the task that fetches them.
+pub fn new(
+    config: &Arc<Config>,
+    clock: &Clock,
+    inbox: Inbox,
+    stop: CancellationToken,
+) -> (Updates, impl Future<Output = ()> + Send + use<>) {
+    let shared = Arc::new(Shared { offered: Notify::new(), trouble: Shown::new(None) });
+    let updates = Updates { config: config.clone(), shared };
+    let task = run(updates.clone(), clock.clone(), inbox, stop);
+    (updates, task)
+}
+
+impl Updates {
+    /// Offers an update: it is judged at once, and fetched and handed to the installer by and by. The same one again
+    /// is taken again, and nothing happens twice.
+    pub fn offer(&self, signed: &Signed) -> Result<Accepted, Refused> {
+        let manifest = judge(&self.config, signed)?;
+        let accepted = Accepted { version: manifest.version, digest: signed.digest() };
+        if let Some(rollout) = self.rollout().filter(|rollout| rollout.digest == accepted.digest) {
+            let why = rollout.why.unwrap_or_default();
+            return match rollout.result {
+                Some(super::rollout::Ending::Done) | None => Ok(accepted),
+                Some(result) => Err(Refused::Tried { result: result.as_str(), why }),
+            };
+        }
+        let staging = Staging::at(&self.config.update.staging);
+        let is_known = |known: Option<Signed>| known.is_some_and(|known| known.digest() == accepted.digest);
+        if !is_known(staging.offered()) && !is_known(staging.staged()) {
+            staging.offer(signed).map_err(|error| Refused::Disk(error.to_string()))?;
+            info!(version = accepted.version, "an update is offered");
+        }
+        self.shared.offered.notify_one();
+        Ok(accepted)
+    }
+
+    /// Where the last update stands.
+    pub fn report(&self) -> Report {
+        report::read(&self.config.update, self.shared.trouble.get())
+    }
+
+    fn rollout(&self) -> Option<Rollout> {
+        Rollout::load(&self.config.update.rollback).ok().flatten()
+    }
+}
+
+/// The public key of whoever may update this device.
+pub fn key_of(config: &UpdateConfig) -> Result<VerifyingKey, Refused> {
+    let path = config.key.as_ref().ok_or(Refused::NoKey)?;
+    let refuse = |reason: String| Refused::Key { path: path.display().to_string(), reason };
+    let pem = files::read(path, KEY_BYTES_MAX).map_err(|error| refuse(error.to_string()))?;
+    let pem = pem.ok_or_else(|| refuse("it is not there".to_owned()))?;
+    VerifyingKey::from_pem(&pem).map_err(|error| refuse(error.to_string()))
+}
+
+/// Opens an offer, and says whether this device can take it.
+pub fn judge(config: &Config, signed: &Signed) -> Result<Manifest, Refused> {
+    let manifest = signed.open(&key_of(&config.update)?)?;
+    let journal = journal::format_at(&config.journal.path).map_err(|error| Refused::Disk(error.to_string()))?;
+    manifest.judge(Ground { version: env!("CARGO_PKG_VERSION"), target: &target(), journal })?;
+    Ok(manifest)
+}
+
+async fn run(updates: Updates, clock: Clock, inbox: Inbox, stop: CancellationToken) {
+    let look = tell_endings(&updates, &clock, &inbox);
+    let fetch = fetch_offers(&updates, &clock);
+    tokio::select! {
+        () = look => {}
+        () = fetch => {}
+        () = stop.cancelled() => {}
+    }
+}
+
+/// Fetches what is offered, for ever. An offer outlives a restart: it lies in the staging folder.
+async fn fetch_offers(updates: &Updates, clock: &Clock) {
+    let staging = Staging::at(&updates.config.update.staging);
+    let mut backoff = Backoff::new(TRY_AGAIN.0, TRY_AGAIN.1);
+    loop {
+        let Some(signed) = staging.offered() else {
+            updates.shared.offered.notified().await;
+            continue;
+        };
+        let fetched = fetch(updates, &staging, &signed, clock).await;
+        let trouble = fetched.as_ref().err().map(|error| Trouble {
+            of: signed.clone(),
+            why: error.to_string(),
+            is_final: matches!(error, DownloadError::Wrong(_)),
+        });
+        updates.shared.trouble.set(trouble);
+        let error = match fetched {
+            Ok(()) => {
+                backoff.reset();
+                continue;
+            }
+            Err(error) => error,
+        };
+        if let DownloadError::Wrong(_) = error {
+            warn!(%error, "the update is refused");
+            if let Err(error) = staging.withdraw() {
+                warn!(%error, "the offer could not be removed");
+            }
+        } else if backoff.tries() == 0 {
+            warn!(%error, "the update does not come, will try again");
+        }
+        // Another offer need not wait.
+        let wait = backoff.next_wait();
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = updates.shared.offered.notified() => backoff.reset(),
+        }
+    }
+}
+
+/// Fetches one and hands it over.
+async fn fetch(updates: &Updates, staging: &Staging, signed: &Signed, clock: &Clock) -> Result<(), DownloadError> {
+    // What was right when it was offered may have been replaced since.
+    let manifest = judge(&updates.config, signed).map_err(|error| DownloadError::Wrong(error.to_string()))?;
+    let _lock = staging.lock()?;
+    // New ones each time: what the configuration names is read anew, and an idle agent holds nothing of it.
+    Downloads::new(&updates.config.update, clock).fetch(&manifest).await?;
+    info!(version = manifest.version, "the update is here and waits for the installer");
+    staging.stage(signed)?;
+    Ok(staging.withdraw()?)
+}
+
+/// Tells each ending once, as an event.
+async fn tell_endings(updates: &Updates, clock: &Clock, inbox: &Inbox) {
+    let staging = Staging::at(&updates.config.update.staging);
+    let mut told = staging.told();
+    loop {
+        if let Some(rollout) = updates.rollout().filter(|rollout| rollout.step == Step::Ended)
+            && let Some(result) = rollout.result
+        {
+            let ending = format!("{} {}", rollout.digest, result.as_str());
+            let why = rollout.why.as_deref().unwrap_or_default();
+            let event = Event::new(clock.stamp(), EventKind::Update)
+                .with("version", rollout.to.version.as_str())
+                .with("from", rollout.from.version.as_str())
+                .with("result", result.as_str())
+                .with("why", why);
+            if ending != told && inbox.offer(vec![Record::Event(Box::new(event))]).is_ok() {
+                info!(
+                    version = rollout.to.version,
+                    from = rollout.from.version,
+                    result = result.as_str(),
+                    why,
+                    "an update has ended"
+                );
+                // Told before it is noted: a crash in between tells it twice, never not at all.
+                inbox.flush().await;
+                if let Err(error) = staging.tell(&ending) {
+                    warn!(%error, "that the update's end was told could not be noted");
+                }
+                let is_over = staging.offered().is_none()
+                    && staging.staged().is_none_or(|staged| staged.digest() == rollout.digest);
+                if let (true, Err(error)) = (is_over, staging.keep_only(None)) {
+                    warn!(%error, "what was fetched could not be removed");
+                }
+                told = ending;
+            }
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
