@@ -30,7 +30,7 @@ use crate::update::staging::Staging;
 use crate::update::{files, install, task};
 
 /// A person waits: after so many tries in a row that brought nothing it is given up.
-const TRIES_MAX: u32 = 5;
+const TRIES_MAX: u32 = 4;
 
 /// What to do.
 #[derive(Debug, ClapArgs)]

@@ -140,8 +140,7 @@ impl Downloads {
                 return Err(DownloadError::Line(format!("asked for what is behind {have}, it sent {begin:?}")));
             }
             (416, _) => {
-                // It is shorter there than what is here.
-                file.set_len(0)?;
+                // What is here stays: fetched anew it would end there again, and cost as much again.
                 return Err(DownloadError::Line("the server has less of it than there is here".to_owned()));
             }
             (status, _) => return Err(DownloadError::Line(format!("{} answers {status}", WHO.0))),

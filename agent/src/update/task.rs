@@ -133,6 +133,8 @@ async fn fetch_offers(updates: &Updates, clock: &Clock) {
             updates.shared.offered.notified().await;
             continue;
         };
+        let bytes = || serde_json::from_str(&signed.manifest).map_or(0, |manifest| staging.bytes_of(&manifest));
+        let before = bytes();
         let fetched = fetch(updates, &staging, &signed, clock).await;
         let trouble = fetched.as_ref().err().map(|error| Trouble {
             of: signed.clone(),
@@ -152,6 +154,9 @@ async fn fetch_offers(updates: &Updates, clock: &Clock) {
             if let Err(error) = staging.withdraw() {
                 warn!(%error, "the offer could not be removed");
             }
+        } else if bytes() > before {
+            // It goes on, on a line that is often cut.
+            backoff.reset();
         } else if backoff.tries() == 0 {
             warn!(%error, "the update does not come, will try again");
         }
