@@ -145,13 +145,23 @@ impl Board {
     /// Runs the installer to its end, by another program where there are words for one: the copy that began, where it lies
     /// there, as the unit does.
     pub fn install(&self, under: &[&str]) -> Installed {
-        let copy = self.dir.join("rollback/installer");
-        let installer = if copy.is_file() { copy } else { self.dir.join("bin/tidegate") };
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--", "timeout", "-s", "KILL", "300"]).args(under).arg(installer);
+        command.args(["--pdeathsig", "KILL", "--", "timeout", "-s", "KILL", "300"]).args(under).arg(self.installer());
         command.arg("--config").arg(self.dir.join("tidegate.toml")).args(["update", "install"]);
         let output = command.env("NO_COLOR", "1").output().expect("util-linux has setpriv");
         Installed { code: output.status.code(), said: agent::stderr(&output) }
+    }
+
+    /// Starts the installer, and does not wait for it.
+    pub fn installing(&self) -> Process {
+        let mut command = leashed(&self.installer());
+        command.arg("--config").arg(self.dir.join("tidegate.toml")).args(["update", "install"]).env("NO_COLOR", "1");
+        Process::start("installer", command, &self.dir.join("installer.log"))
+    }
+
+    fn installer(&self) -> PathBuf {
+        let copy = self.dir.join("rollback/installer");
+        if copy.is_file() { copy } else { self.dir.join("bin/tidegate") }
     }
 
     /// Bytes of the program that is in its place.

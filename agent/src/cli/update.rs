@@ -9,6 +9,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -223,14 +224,22 @@ async fn run_installer(file: &Path) -> anyhow::Result<Exit> {
     let folder = config.as_ref().map_or(Path::new(ROLLBACK_DEFAULT), |config| &config.update.rollback);
     let _lock = install::lock(folder)?;
     // A configuration that went bad is no reason to leave a device with half an update.
-    let finished = install::finish(folder).await?;
-    let installed = install::install(&config?, file).await?;
-    match installed.or(finished) {
-        None => {
-            eprintln!("nothing to install");
-            Ok(Exit::Fine)
+    let mut ended = install::finish(folder).await?;
+    let config = config?;
+    loop {
+        let mut exit = Exit::Fine;
+        if let Some(rollout) = &ended {
+            exit = say(rollout);
+            if rollout.result == Some(Ending::Done) && install::has_another(&config, rollout) {
+                // What is installed now takes the next one: this one may know less.
+                let mut next = std::process::Command::new(&config.update.binary);
+                return Err(next.arg("--config").arg(file).args(["update", "install"]).exec().into());
+            }
         }
-        Some(rollout) => Ok(say(&rollout)),
+        match install::install(&config, file).await? {
+            Some(rollout) => ended = Some(rollout),
+            None => return Ok(exit),
+        }
     }
 }
 

@@ -38,6 +38,10 @@ const INSTALLER: &str = "installer";
 const SAID: &str = "said";
 const LOCK: &str = "lock";
 
+/// Where packages have the program, and what dpkg knows of ours as long as it is installed.
+const PACKAGED_BINARY: &str = "/usr/bin/tidegate";
+const PACKAGED_SUMS: &str = "/var/lib/dpkg/info/tidegate.md5sums";
+
 /// A program that takes longer to say its version hangs.
 const TRIAL_LIMIT: Duration = Duration::from_secs(60);
 /// Of starting the agent anew.
@@ -120,6 +124,11 @@ pub async fn install(config: &Config, file: &Path) -> Result<Option<Rollout>, In
     proceed(folder, rollout).await.map(Some)
 }
 
+/// Whether something else was staged meanwhile.
+pub fn has_another(config: &Config, ended: &Rollout) -> bool {
+    Staging::at(&config.update.staging).staged().is_some_and(|staged| staged.digest() != ended.digest)
+}
+
 fn settings_of(config: &Config, file: &Path) -> Settings {
     let update = &config.update;
     Settings {
@@ -141,6 +150,7 @@ async fn prepare(config: &Config, staging: &Staging, signed: &Signed, rollout: &
     rollout.to.version.clone_from(&manifest.version);
     rollout.kind = Some(manifest.kind);
     let settings = rollout.settings.clone();
+    belongs_to(manifest.kind, &settings, Path::new(PACKAGED_SUMS))?;
     rollout.from.sha256 = files::digest(&settings.binary).map_err(told("the installed program can not be read"))?;
     let new = take(staging, &manifest, folder).map_err(told("what was fetched can not be used"))?;
     let program = match manifest.kind {
@@ -155,6 +165,19 @@ async fn prepare(config: &Config, staging: &Staging, signed: &Signed, rollout: &
     keep(folder, rollout).map_err(told("the program that runs can not be kept"))?;
     rollout.before = health::picture(&settings).await;
     Ok(true)
+}
+
+/// What a package manager has put there is its to replace, and what it has not is not.
+fn belongs_to(kind: Kind, settings: &Settings, dpkg: &Path) -> Result<(), String> {
+    // A program elsewhere is whoever's who has put it there: so is what replaces it.
+    if settings.binary != Path::new(PACKAGED_BINARY) {
+        return Ok(());
+    }
+    match (kind, dpkg.is_file()) {
+        (Kind::Binary, true) => Err("the Debian package is installed here: offer the package instead".to_owned()),
+        (Kind::Deb, false) => Err("it is a Debian package, and here none is installed: offer the program".to_owned()),
+        (Kind::Binary, false) | (Kind::Deb, true) => Ok(()),
+    }
 }
 
 /// Copies what was fetched to where the agent can not reach it, and holds it against its hash on the way.
@@ -361,5 +384,24 @@ fn remove_folder(folder: &Path) -> io::Result<()> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_is_replaced_by_a_package_and_a_program_by_a_program() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let (there, absent) = (dir.path().join("sums"), dir.path().join("absent"));
+        fs::write(&there, "").expect("a file");
+        let packaged = Settings { binary: PACKAGED_BINARY.into(), ..Settings::default() };
+        assert!(belongs_to(Kind::Deb, &packaged, &there).is_ok());
+        assert!(belongs_to(Kind::Binary, &packaged, &absent).is_ok());
+        assert!(belongs_to(Kind::Binary, &packaged, &there).is_err());
+        assert!(belongs_to(Kind::Deb, &packaged, &absent).is_err());
+        let elsewhere = Settings { binary: "/opt/tidegate".into(), ..Settings::default() };
+        assert!(belongs_to(Kind::Binary, &elsewhere, &there).is_ok());
     }
 }
