@@ -185,19 +185,13 @@ impl Board {
         let mut bytes = fs::read(program()).expect("the program under test");
         // Behind the sections of an ELF file anything may stand.
         bytes.extend_from_slice(name.as_bytes());
-        self.write(&path, &bytes)
+        write(&path, &bytes)
     }
 
     /// A program that says that it is a tidegate and takes any configuration, and runs like this.
     pub fn broken(&self, name: &str, run: &str) -> PathBuf {
         let text = format!("#!/bin/sh\ncase \"$*\" in --version) echo tidegate 9.9.9 ;; *check) ;; *) {run} ;; esac\n");
-        self.write(&self.dir.join(name), text.as_bytes())
-    }
-
-    fn write(&self, path: &Path, bytes: &[u8]) -> PathBuf {
-        fs::write(path, bytes).expect("write into the story's folder");
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("a file of our own");
-        path.to_owned()
+        write(&self.dir.join(name), text.as_bytes())
     }
 }
 
@@ -219,6 +213,12 @@ fn program() -> PathBuf {
         fs::rename(&fresh, &bare).expect("a folder of our own");
     }
     bare
+}
+
+fn write(path: &Path, bytes: &[u8]) -> PathBuf {
+    fs::write(path, bytes).expect("write into the story's folder");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("a file of our own");
+    path.to_owned()
 }
 
 /// A pair of Ed25519 keys, made by OpenSSL.

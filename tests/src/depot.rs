@@ -56,7 +56,7 @@ impl Depot {
             for stream in listener.incoming().flatten() {
                 let shared = serving.clone();
                 // Who is cut off hangs up: that is no failure here.
-                thread::spawn(move || answer(stream, &shared).ok());
+                thread::spawn(move || answer(&stream, &shared).ok());
             }
         });
         Self { port, shared }
@@ -76,7 +76,7 @@ impl Depot {
     }
 }
 
-fn answer(stream: TcpStream, shared: &Mutex<Shared>) -> std::io::Result<()> {
+fn answer(mut stream: &TcpStream, shared: &Mutex<Shared>) -> std::io::Result<()> {
     let mut lines = BufReader::new(stream.try_clone()?).lines();
     let request = lines.next().transpose()?.unwrap_or_default();
     let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
@@ -96,7 +96,7 @@ fn answer(stream: TcpStream, shared: &Mutex<Shared>) -> std::io::Result<()> {
         (shared.files.get(path.trim_end_matches("-moved")).cloned(), times)
     };
     let Some((bytes, Some(manners))) = file else {
-        return write!(&stream, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+        return write!(stream, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
     };
     let note = |from: usize, sent: usize| {
         let asked = Asked { path: path.clone(), from, sent };
@@ -104,7 +104,7 @@ fn answer(stream: TcpStream, shared: &Mutex<Shared>) -> std::io::Result<()> {
     };
     if manners == Manners::Moves && !path.ends_with("-moved") {
         note(0, 0);
-        return write!(&stream, "HTTP/1.1 302 Found\r\nLocation: {path}-moved\r\nContent-Length: 0\r\n\r\n");
+        return write!(stream, "HTTP/1.1 302 Found\r\nLocation: {path}-moved\r\nContent-Length: 0\r\n\r\n");
     }
     let whole = match manners {
         Manners::Short(length) => &bytes[..length],
@@ -113,7 +113,7 @@ fn answer(stream: TcpStream, shared: &Mutex<Shared>) -> std::io::Result<()> {
     let from = range.filter(|_| !matches!(manners, Manners::Forgets(_))).unwrap_or(0);
     if from >= whole.len() {
         note(from, 0);
-        return write!(&stream, "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Length: 0\r\n\r\n");
+        return write!(stream, "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Length: 0\r\n\r\n");
     }
     let rest = &whole[from..];
     let sent = match manners {
@@ -128,6 +128,6 @@ fn answer(stream: TcpStream, shared: &Mutex<Shared>) -> std::io::Result<()> {
         }
         _ => "200 OK".to_owned(),
     };
-    write!(&stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", rest.len())?;
-    (&stream).write_all(&rest[..sent])
+    write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", rest.len())?;
+    stream.write_all(&rest[..sent])
 }

@@ -21,7 +21,7 @@ use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::config::update::ROLLBACK_DEFAULT;
 use crate::config::{Config, Layers};
-use crate::link::fetch::{Keyring, open};
+use crate::link::fetch::{Keyring, open, place_of};
 use crate::telemetry::logs;
 use crate::update::download::{DownloadError, Downloads, WHO, keyring};
 use crate::update::manifest::{DOCUMENT_BYTES_MAX, Kind, Manifest, Signed, target};
@@ -111,8 +111,11 @@ pub fn main(args: &Args, file: &Path, is_json: bool, verbosity: u8) -> anyhow::R
         Command::Fetch { manifest, file } => {
             logs::start(verbosity);
             let config = config()?;
+            if let Some(words) = Staging::at(&config.update.staging).stranger() {
+                eprintln!("tidegate: {words}");
+                return Ok(Exit::Usage);
+            }
             let fetched = small_runtime()?.block_on(fetch(&config, manifest, file.as_deref()));
-            Staging::at(&config.update.staging).hand_over()?;
             match fetched {
                 Err(error) if matches!(error.downcast_ref(), Some(DownloadError::Line(_))) => {
                     eprintln!("tidegate: {error:#}");
@@ -264,6 +267,7 @@ fn say(rollout: &Rollout) -> Exit {
 
 fn sign_file(sign: &Sign) -> anyhow::Result<Exit> {
     let key = SigningKey::from_pem(&fs::read(&sign.key)?)?;
+    place_of(&sign.url, WHO.0, WHO.1).map_err(anyhow::Error::msg)?;
     let is_package = sign.file.extension().is_some_and(|extension| extension == "deb");
     let kind = match sign.kind {
         Some(KindWord::Deb) => Kind::Deb,

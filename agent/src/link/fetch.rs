@@ -3,6 +3,7 @@
 //!
 //! What is asked this way is asked once in an hour, so no connection is kept.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,6 +89,8 @@ async fn ask(route: Route, target: &Target, path: &str, (name, value): (&'static
     }
 }
 
+type Moving = Pin<Box<Connection<TokioIo<Wire>, Empty<Bytes>>>>;
+
 /// A file that comes.
 pub struct Coming {
     /// HTTP status.
@@ -98,7 +101,7 @@ pub struct Coming {
     pub location: Option<String>,
     body: Incoming,
     /// Moves the bytes while the body is asked for them; gone once it has brought all.
-    connection: Option<std::pin::Pin<Box<Connection<TokioIo<Wire>, Empty<Bytes>>>>>,
+    connection: Option<Moving>,
     who: &'static str,
     course: Arc<Course>,
 }
@@ -211,11 +214,12 @@ impl Coming {
             match frame {
                 None => return Ok(None),
                 Some(Err(error)) => return Err(broken(error)),
-                // Trailers say nothing to us.
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(bytes) => return Ok(Some(bytes)),
-                    Err(_) => {}
-                },
+                Some(Ok(frame)) => {
+                    // Trailers say nothing to us.
+                    if let Ok(bytes) = frame.into_data() {
+                        return Ok(Some(bytes));
+                    }
+                }
             }
         }
     }

@@ -8,7 +8,6 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use model::SinkId;
 use tokio::time::{Instant, sleep};
@@ -28,8 +27,6 @@ use crate::telemetry::health::SinkHealth;
 pub const WHO: (&str, &str) = ("the server of updates", "url");
 /// A server may send us on so often.
 const REDIRECTS_MAX: u32 = 4;
-/// A month's budget is looked at so often whether it is a new month.
-const MONTH_LOOK: Duration = Duration::from_secs(15 * 60);
 /// Left free on the disk: the journal lives there.
 const FREE_BYTES_MIN: u64 = 16 << 20;
 
@@ -132,6 +129,7 @@ impl Downloads {
             return Ok(resumed);
         }
         self.make_sure_of_room(manifest.size - have)?;
+        self.wait_allowed().await?;
         let mut coming = self.open(&manifest.url, have).await?;
         let begin = match (coming.status, coming.begin) {
             (206, Some(begin)) if begin <= have => begin,
@@ -149,7 +147,7 @@ impl Downloads {
         file.seek(SeekFrom::Start(begin))?;
         let mut at = begin;
         while at < manifest.size {
-            self.wait_allowed().await;
+            self.wait_allowed().await?;
             let Some(bytes) = coming.next().await.map_err(DownloadError::Line)? else { break };
             let count = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
             self.meter.spend(count, Instant::now(), self.clock.now());
@@ -182,11 +180,16 @@ impl Downloads {
         Err(DownloadError::Line(format!("{} has sent us on {REDIRECTS_MAX} times", WHO.0)))
     }
 
-    async fn wait_allowed(&self) {
-        while let Err(wait) = self.meter.may_send(Instant::now(), self.clock.now()) {
-            match wait {
-                Wait::For(wait) => sleep(wait).await,
-                Wait::Month(_) => sleep(MONTH_LOOK).await,
+    /// Waits for what the rate owes. A budget is not waited for with a connection in the hand.
+    async fn wait_allowed(&self) -> Result<(), DownloadError> {
+        loop {
+            match self.meter.may_send(Instant::now(), self.clock.now()) {
+                Ok(()) => return Ok(()),
+                Err(Wait::For(wait)) => sleep(wait).await,
+                Err(Wait::Month(_)) => {
+                    let words = "the month's budget for updates is spent, the rest comes when it is over";
+                    return Err(DownloadError::Line(words.to_owned()));
+                }
             }
         }
     }

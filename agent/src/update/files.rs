@@ -133,7 +133,7 @@ mod tests {
         let (from, to) = (dir.path().join("from"), dir.path().join("to"));
         fs::write(&from, vec![7; 200_000]).expect("a file");
         fs::write(&to, "old").expect("a file");
-        let mut open = || File::open(&from).expect("a file");
+        let open = || File::open(&from).expect("a file");
         assert!(put_program(&mut open(), &to, &"0".repeat(64)).is_err());
         assert_eq!(fs::read(&to).expect("a file"), b"old");
         put_program(&mut open(), &to, &digest(&from).expect("a digest")).expect("the right bytes");

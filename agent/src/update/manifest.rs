@@ -57,6 +57,12 @@ pub struct Manifest {
     pub downgrade: bool,
 }
 
+/// As much of a manifest as one of any version has.
+#[derive(Deserialize)]
+struct Head {
+    v: u32,
+}
+
 /// What an update is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -200,11 +206,6 @@ impl Manifest {
     /// Reads a manifest.
     fn parse(text: &str) -> Result<Self, Refused> {
         let refuse = |words: &str| Err(Refused::Manifest(words.to_owned()));
-        #[derive(Deserialize)]
-        struct Head {
-            v: u32,
-        }
-        // Another version may have other fields.
         let head: Head = serde_json::from_str(text).map_err(|error| Refused::Manifest(error.to_string()))?;
         if head.v != MANIFEST_VERSION {
             return refuse(&format!("its version is {}, and {MANIFEST_VERSION} is known", head.v));

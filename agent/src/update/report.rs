@@ -40,14 +40,12 @@ impl Report {
 }
 
 /// What a download has run into.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Trouble {
     /// Of this offer.
     pub of: Signed,
     /// What it was.
     pub why: String,
-    /// Whether it was given up.
-    pub is_final: bool,
 }
 
 /// Where the last update stands. `trouble` is what the download last ran into.
@@ -57,11 +55,11 @@ pub fn read(config: &UpdateConfig, trouble: Option<Trouble>) -> Report {
     let is_new = |digest: &str| rollout.as_ref().is_none_or(|rollout| rollout.digest != digest);
     let staged = staging.staged().filter(|staged| is_new(&staged.digest()));
     let offered = staging.offered().filter(|offered| is_new(&offered.digest()));
-    let refused = trouble.as_ref().filter(|trouble| trouble.is_final).map(|trouble| trouble.of.clone());
+    let refused = staging.refused().filter(|refused| is_new(&refused.of.digest()));
     let newer = offered
         .map(|offered| ("downloading", offered))
         .or_else(|| staged.map(|staged| ("staged", staged)))
-        .or_else(|| refused.map(|refused| (Ending::Failed.as_str(), refused)));
+        .or_else(|| refused.as_ref().map(|refused| (Ending::Failed.as_str(), refused.of.clone())));
     if let Some((state, signed)) = newer {
         // For the screen; whoever acts on it looks at the signature.
         let manifest: Option<Manifest> = serde_json::from_str(&signed.manifest).ok();
@@ -71,7 +69,11 @@ pub fn read(config: &UpdateConfig, trouble: Option<Trouble>) -> Report {
             manifest: Some(signed.digest()),
             bytes,
             of: manifest.map(|manifest| manifest.size),
-            why: trouble.filter(|_| state != "staged").map(|trouble| trouble.why),
+            why: match state {
+                "downloading" => trouble.filter(|trouble| trouble.of == signed).map(|trouble| trouble.why),
+                "staged" => None,
+                _ => refused.map(|refused| refused.why),
+            },
             ..Report::only(state)
         };
     }

@@ -1,6 +1,6 @@
 //! The folder where the agent puts what it has fetched: `offer.json`, what it is to fetch; `<sha256>.part`, what it has of it;
-//! `<sha256>`, all of it; `staged.json`, the offer once all of it is there, by which the installer is woken; `told`, the
-//! ending that was told last.
+//! `<sha256>`, all of it; `staged.json`, the offer once all of it is there, by which the installer is woken; `refused.json`,
+//! what was given up; `told`, the ending that was told last.
 
 use std::fs::{self, File};
 use std::io;
@@ -9,11 +9,15 @@ use std::path::{Path, PathBuf};
 
 use super::files;
 use super::manifest::{DOCUMENT_BYTES_MAX, Manifest, Signed};
+use super::report::Trouble;
 
 /// What it is to fetch.
 const OFFER: &str = "offer.json";
 /// What is there.
 const STAGED: &str = "staged.json";
+/// What was given up, with the reason.
+const REFUSED: &str = "refused.json";
+const REFUSED_BYTES_MAX: u64 = 64 << 10;
 /// The ending that was told last.
 const TOLD: &str = "told";
 const TOLD_BYTES_MAX: u64 = 1 << 10;
@@ -43,7 +47,9 @@ impl Staging {
     /// Writes down what is to be fetched. What was staged is no more.
     pub fn offer(&self, signed: &Signed) -> io::Result<()> {
         fs::create_dir_all(&self.0)?;
-        files::remove(&self.0.join(STAGED))?;
+        for old in [STAGED, REFUSED] {
+            files::remove(&self.0.join(old))?;
+        }
         files::replace(&self.0.join(OFFER), signed.document().as_bytes())
     }
 
@@ -114,21 +120,26 @@ impl Staging {
         Ok(())
     }
 
-    /// Gives what root has put here to whom the folder above belongs: the agent.
-    pub fn hand_over(&self) -> io::Result<()> {
-        let above = self.0.parent().unwrap_or(&self.0).metadata()?;
-        if !rustix::process::geteuid().is_root() || above.uid() == 0 {
-            return Ok(());
-        }
-        let give = |path: &Path| std::os::unix::fs::lchown(path, Some(above.uid()), Some(above.gid()));
-        give(&self.0)?;
-        for folder in [self.0.clone(), self.0.join("budgets")] {
-            let Ok(entries) = fs::read_dir(&folder) else { continue };
-            for entry in entries {
-                give(&entry?.path())?;
-            }
-        }
-        Ok(())
+    /// Why this process should not write here: root in a folder where another may plant a link would write anywhere.
+    pub fn stranger(&self) -> Option<String> {
+        let owner = |path: &Path| path.metadata().map(|metadata| metadata.uid()).ok();
+        let owners = [Some(self.0.as_path()), self.0.parent()].into_iter().flatten().filter_map(owner);
+        let is_others = rustix::process::geteuid().is_root() && owners.into_iter().any(|uid| uid != 0);
+        is_others
+            .then(|| format!("{} is the agent's: runuser -u tidegate -- tidegate update fetch ...", self.0.display()))
+    }
+
+    /// Notes that what was offered is given up, and why.
+    pub fn refuse(&self, refused: &Trouble) -> io::Result<()> {
+        let text = serde_json::to_vec(refused).map_err(io::Error::other)?;
+        files::replace(&self.0.join(REFUSED), &text)?;
+        self.withdraw()
+    }
+
+    /// What was given up last.
+    pub fn refused(&self) -> Option<Trouble> {
+        let file = files::open_beneath(&self.0, REFUSED).ok()?;
+        serde_json::from_slice(&files::read_bounded(file, REFUSED_BYTES_MAX).ok()?).ok()
     }
 
     /// The ending that was told last.

@@ -13,7 +13,7 @@ use super::download::{DownloadError, Downloads};
 use super::files;
 use super::manifest::{Ground, Manifest, Refused, Signed, target};
 use super::report::{self, Report, Trouble};
-use super::rollout::{Rollout, Step};
+use super::rollout::{Ending, Rollout, Step};
 use super::staging::Staging;
 use crate::backoff::Backoff;
 use crate::clock::Clock;
@@ -73,11 +73,14 @@ impl Updates {
         if let Some(rollout) = self.rollout().filter(|rollout| rollout.digest == accepted.digest) {
             let why = rollout.why.unwrap_or_default();
             return match rollout.result {
-                Some(super::rollout::Ending::Done) | None => Ok(accepted),
+                Some(Ending::Done) | None => Ok(accepted),
                 Some(result) => Err(Refused::Tried { result: result.as_str(), why }),
             };
         }
         let staging = Staging::at(&self.config.update.staging);
+        if let Some(refused) = staging.refused().filter(|refused| refused.of.digest() == accepted.digest) {
+            return Err(Refused::Tried { result: Ending::Failed.as_str(), why: refused.why });
+        }
         let is_known = |known: Option<Signed>| known.is_some_and(|known| known.digest() == accepted.digest);
         if !is_known(staging.offered()) && !is_known(staging.staged()) {
             staging.offer(signed).map_err(|error| Refused::Disk(error.to_string()))?;
@@ -116,7 +119,7 @@ pub fn judge(config: &Config, signed: &Signed) -> Result<Manifest, Refused> {
 
 async fn run(updates: Updates, clock: Clock, inbox: Inbox, stop: CancellationToken) {
     let look = tell_endings(&updates, &clock, &inbox);
-    let fetch = fetch_offers(&updates, &clock);
+    let fetch = fetch_offers(&updates, &clock, &inbox);
     tokio::select! {
         () = look => {}
         () = fetch => {}
@@ -125,7 +128,7 @@ async fn run(updates: Updates, clock: Clock, inbox: Inbox, stop: CancellationTok
 }
 
 /// Fetches what is offered, for ever. An offer outlives a restart: it lies in the staging folder.
-async fn fetch_offers(updates: &Updates, clock: &Clock) {
+async fn fetch_offers(updates: &Updates, clock: &Clock, inbox: &Inbox) {
     let staging = Staging::at(&updates.config.update.staging);
     let mut backoff = Backoff::new(TRY_AGAIN.0, TRY_AGAIN.1);
     loop {
@@ -136,22 +139,16 @@ async fn fetch_offers(updates: &Updates, clock: &Clock) {
         let bytes = || serde_json::from_str(&signed.manifest).map_or(0, |manifest| staging.bytes_of(&manifest));
         let before = bytes();
         let fetched = fetch(updates, &staging, &signed, clock).await;
-        let trouble = fetched.as_ref().err().map(|error| Trouble {
-            of: signed.clone(),
-            why: error.to_string(),
-            is_final: matches!(error, DownloadError::Wrong(_)),
-        });
-        updates.shared.trouble.set(trouble);
-        let error = match fetched {
-            Ok(()) => {
-                backoff.reset();
-                continue;
-            }
-            Err(error) => error,
+        let trouble = fetched.as_ref().err().map(|error| Trouble { of: signed.clone(), why: error.to_string() });
+        updates.shared.trouble.set(trouble.clone());
+        let (Err(error), Some(trouble)) = (fetched, trouble) else {
+            backoff.reset();
+            continue;
         };
         if let DownloadError::Wrong(_) = error {
             warn!(%error, "the update is refused");
-            if let Err(error) = staging.withdraw() {
+            tell_refused(&trouble, clock, inbox);
+            if let Err(error) = staging.refuse(&trouble) {
                 warn!(%error, "the offer could not be removed");
             }
         } else if bytes() > before {
@@ -167,6 +164,25 @@ async fn fetch_offers(updates: &Updates, clock: &Clock) {
             () = updates.shared.offered.notified() => backoff.reset(),
         }
     }
+}
+
+/// What does not even come to the installer ends here.
+fn tell_refused(refused: &Trouble, clock: &Clock, inbox: &Inbox) {
+    let manifest: Option<Manifest> = serde_json::from_str(&refused.of.manifest).ok();
+    let version = manifest.map(|manifest| manifest.version).unwrap_or_default();
+    let event = ending(clock, (&version, env!("CARGO_PKG_VERSION")), Ending::Failed, &refused.why);
+    if inbox.offer(vec![event]).is_err() {
+        warn!("no room for the event that an update was refused");
+    }
+}
+
+fn ending(clock: &Clock, (version, from): (&str, &str), result: Ending, why: &str) -> Record {
+    let event = Event::new(clock.stamp(), EventKind::Update)
+        .with("version", version)
+        .with("from", from)
+        .with("result", result.as_str())
+        .with("why", why);
+    Record::Event(Box::new(event))
 }
 
 /// Fetches one and hands it over.
@@ -189,14 +205,10 @@ async fn tell_endings(updates: &Updates, clock: &Clock, inbox: &Inbox) {
         if let Some(rollout) = updates.rollout().filter(|rollout| rollout.step == Step::Ended)
             && let Some(result) = rollout.result
         {
-            let ending = format!("{} {}", rollout.digest, result.as_str());
+            let mark = format!("{} {}", rollout.digest, result.as_str());
             let why = rollout.why.as_deref().unwrap_or_default();
-            let event = Event::new(clock.stamp(), EventKind::Update)
-                .with("version", rollout.to.version.as_str())
-                .with("from", rollout.from.version.as_str())
-                .with("result", result.as_str())
-                .with("why", why);
-            if ending != told && inbox.offer(vec![Record::Event(Box::new(event))]).is_ok() {
+            let event = || ending(clock, (&rollout.to.version, &rollout.from.version), result, why);
+            if mark != told && inbox.offer(vec![event()]).is_ok() {
                 info!(
                     version = rollout.to.version,
                     from = rollout.from.version,
@@ -206,7 +218,7 @@ async fn tell_endings(updates: &Updates, clock: &Clock, inbox: &Inbox) {
                 );
                 // Told before it is noted: a crash in between tells it twice, never not at all.
                 inbox.flush().await;
-                if let Err(error) = staging.tell(&ending) {
+                if let Err(error) = staging.tell(&mark) {
                     warn!(%error, "that the update's end was told could not be noted");
                 }
                 let is_over = staging.offered().is_none()
@@ -214,7 +226,7 @@ async fn tell_endings(updates: &Updates, clock: &Clock, inbox: &Inbox) {
                 if let (true, Err(error)) = (is_over, staging.keep_only(None)) {
                     warn!(%error, "what was fetched could not be removed");
                 }
-                told = ending;
+                told = mark;
             }
         }
         tokio::time::sleep(LOOK_EVERY).await;

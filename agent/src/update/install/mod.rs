@@ -340,10 +340,9 @@ async fn go_back(folder: &Path, rollout: &Rollout) -> io::Result<bool> {
     let is_back = || files::digest(&settings.binary).is_ok_and(|found| found == rollout.from.sha256);
     let package = folder.join(KEPT_PACKAGE);
     let has_package = rollout.package_kept.as_ref().is_some_and(|kept| *kept == rollout.from.sha256);
-    if rollout.kind == Some(Kind::Deb) && !is_back() && has_package && package.is_file() {
-        if let Err(words) = install_package(folder, settings, &package).await {
-            warn!(words, "the package before could not be installed, its program is put back alone");
-        }
+    let goes_back = rollout.kind == Some(Kind::Deb) && !is_back() && has_package && package.is_file();
+    if goes_back && let Err(words) = install_package(folder, settings, &package).await {
+        warn!(words, "the package before could not be installed, its program is put back alone");
     }
     if !is_back() {
         files::put_program(&mut File::open(folder.join(OLD))?, &settings.binary, &rollout.from.sha256)?;
