@@ -38,9 +38,8 @@ const INSTALLER: &str = "installer";
 const SAID: &str = "said";
 const LOCK: &str = "lock";
 
-/// Where packages have the program, and what dpkg knows of ours as long as it is installed.
+/// Where packages have the program.
 const PACKAGED_BINARY: &str = "/usr/bin/tidegate";
-const PACKAGED_SUMS: &str = "/var/lib/dpkg/info/tidegate.md5sums";
 
 /// A program that takes longer to say its version hangs.
 const TRIAL_LIMIT: Duration = Duration::from_secs(60);
@@ -150,7 +149,10 @@ async fn prepare(config: &Config, staging: &Staging, signed: &Signed, rollout: &
     rollout.to.version.clone_from(&manifest.version);
     rollout.kind = Some(manifest.kind);
     let settings = rollout.settings.clone();
-    belongs_to(manifest.kind, &settings, Path::new(PACKAGED_SUMS))?;
+    // A program elsewhere is whoever's who has put it there: so is what replaces it.
+    if settings.binary == Path::new(PACKAGED_BINARY) {
+        belongs_to(manifest.kind, is_packaged(folder).await)?;
+    }
     rollout.from.sha256 = files::digest(&settings.binary).map_err(told("the installed program can not be read"))?;
     let new = take(staging, &manifest, folder).map_err(told("what was fetched can not be used"))?;
     let program = match manifest.kind {
@@ -158,7 +160,8 @@ async fn prepare(config: &Config, staging: &Staging, signed: &Signed, rollout: &
         Kind::Deb => unpack(folder, &new, &settings).await?,
     };
     rollout.to.sha256 = files::digest(&program).map_err(told("the new program can not be read"))?;
-    if rollout.to.sha256 == rollout.from.sha256 {
+    // A package has more in it than the program.
+    if manifest.kind == Kind::Binary && rollout.to.sha256 == rollout.from.sha256 {
         return Ok(false);
     }
     try_out(folder, &program, &settings).await?;
@@ -168,16 +171,20 @@ async fn prepare(config: &Config, staging: &Staging, signed: &Signed, rollout: &
 }
 
 /// What a package manager has put there is its to replace, and what it has not is not.
-fn belongs_to(kind: Kind, settings: &Settings, dpkg: &Path) -> Result<(), String> {
-    // A program elsewhere is whoever's who has put it there: so is what replaces it.
-    if settings.binary != Path::new(PACKAGED_BINARY) {
-        return Ok(());
-    }
-    match (kind, dpkg.is_file()) {
+fn belongs_to(kind: Kind, is_packaged: bool) -> Result<(), String> {
+    match (kind, is_packaged) {
         (Kind::Binary, true) => Err("the Debian package is installed here: offer the package instead".to_owned()),
         (Kind::Deb, false) => Err("it is a Debian package, and here none is installed: offer the program".to_owned()),
         (Kind::Binary, false) | (Kind::Deb, true) => Ok(()),
     }
+}
+
+/// Whether dpkg has our package installed; a removed one that has left its configuration is not.
+async fn is_packaged(folder: &Path) -> bool {
+    let words = ["--show", "--showformat=${db:Status-Status}", "tidegate"];
+    let state = command::run(OsStr::new("dpkg-query"), &words, &folder.join(SAID), TRIAL_LIMIT).await;
+    // Half installed is what a power cut leaves.
+    state.is_ok_and(|state| !matches!(state.as_str(), "not-installed" | "config-files"))
 }
 
 /// Copies what was fetched to where the agent can not reach it, and holds it against its hash on the way.
@@ -340,7 +347,8 @@ async fn go_back(folder: &Path, rollout: &Rollout) -> io::Result<bool> {
     let is_back = || files::digest(&settings.binary).is_ok_and(|found| found == rollout.from.sha256);
     let package = folder.join(KEPT_PACKAGE);
     let has_package = rollout.package_kept.as_ref().is_some_and(|kept| *kept == rollout.from.sha256);
-    let goes_back = rollout.kind == Some(Kind::Deb) && !is_back() && has_package && package.is_file();
+    let is_elsewhere = !is_back() || rollout.to.sha256 == rollout.from.sha256;
+    let goes_back = rollout.kind == Some(Kind::Deb) && is_elsewhere && has_package && package.is_file();
     if goes_back && let Err(words) = install_package(folder, settings, &package).await {
         warn!(words, "the package before could not be installed, its program is put back alone");
     }
@@ -392,15 +400,9 @@ mod tests {
 
     #[test]
     fn a_package_is_replaced_by_a_package_and_a_program_by_a_program() {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let (there, absent) = (dir.path().join("sums"), dir.path().join("absent"));
-        fs::write(&there, "").expect("a file");
-        let packaged = Settings { binary: PACKAGED_BINARY.into(), ..Settings::default() };
-        assert!(belongs_to(Kind::Deb, &packaged, &there).is_ok());
-        assert!(belongs_to(Kind::Binary, &packaged, &absent).is_ok());
-        assert!(belongs_to(Kind::Binary, &packaged, &there).is_err());
-        assert!(belongs_to(Kind::Deb, &packaged, &absent).is_err());
-        let elsewhere = Settings { binary: "/opt/tidegate".into(), ..Settings::default() };
-        assert!(belongs_to(Kind::Binary, &elsewhere, &there).is_ok());
+        assert!(belongs_to(Kind::Deb, true).is_ok());
+        assert!(belongs_to(Kind::Binary, false).is_ok());
+        assert!(belongs_to(Kind::Binary, true).is_err());
+        assert!(belongs_to(Kind::Deb, false).is_err());
     }
 }
