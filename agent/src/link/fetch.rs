@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, Connection};
-use hyper::header::{ACCEPT_ENCODING, CONTENT_RANGE, DATE, HOST, HeaderMap, LOCATION, RANGE};
+use hyper::header::{ACCEPT_ENCODING, CONTENT_RANGE, DATE, HOST, HeaderMap, LOCATION, RANGE, USER_AGENT};
 use hyper::{Request, Uri};
 use hyper_util::rt::TokioIo;
 use rumqttc::NetworkOptions;
@@ -149,10 +149,12 @@ pub async fn open(
 async fn begin(route: Route, target: &Target, path: &str, from: u64) -> Result<Coming, String> {
     let (who, course) = (target.who, route.course.clone());
     let broken = |error: hyper::Error| format!("{who} broke it off: {}", chain(&error));
-    let host = if target.host.contains(':') { format!("[{}]", target.host) } else { target.host.clone() };
+    let host = host_of(target);
     // Positions are those of the file, not of what somebody on the way packs it into.
-    let mut request =
-        Request::get(path).header(HOST, format!("{host}:{}", target.port)).header(ACCEPT_ENCODING, "identity");
+    let mut request = Request::get(path)
+        .header(HOST, host)
+        .header(USER_AGENT, concat!("tidegate/", env!("CARGO_PKG_VERSION")))
+        .header(ACCEPT_ENCODING, "identity");
     if from > 0 {
         request = request.header(RANGE, format!("bytes={from}-"));
     }
@@ -173,6 +175,16 @@ async fn begin(route: Route, target: &Target, path: &str, from: u64) -> Result<C
     let (head, body) = response.into_parts();
     let (begin, location) = (begin_of(&head.headers), text_of(&head.headers, LOCATION));
     Ok(Coming { status: head.status.as_u16(), begin, location, body, connection, who, course })
+}
+
+/// RFC 9112, section 3.2: as it stands in the address, without the port that goes without saying. Addresses that are signed
+/// for a while are signed with it.
+fn host_of(target: &Target) -> String {
+    let host = if target.host.contains(':') { format!("[{}]", target.host) } else { target.host.clone() };
+    match (target.scheme, target.port) {
+        ("https://", 443) | ("http://", 80) => host,
+        (_, port) => format!("{host}:{port}"),
+    }
 }
 
 fn text_of(headers: &HeaderMap, name: hyper::header::HeaderName) -> Option<String> {
@@ -237,6 +249,9 @@ mod tests {
         let of = |scheme, host: &str, port, path: &str| Ok((scheme, host.to_owned(), port, path.to_owned()));
         assert_eq!(place("https://a.example/b?c=d"), of("https://", "a.example", 443, "/b?c=d"));
         assert_eq!(place("http://[::1]:8080"), of("http://", "::1", 8080, "/"));
+        let host = |url: &str| place_of(url, "the server", "url").map(|(target, _)| host_of(&target));
+        assert_eq!(host("https://a.example/"), Ok("a.example".to_owned()));
+        assert_eq!(host("http://[::1]:8080/"), Ok("[::1]:8080".to_owned()));
         for bad in ["", "ftp://a/b", "/b", "https://", "https://anna:secret@a.example/", "https://a b/"] {
             assert!(place(bad).is_err(), "{bad}");
         }

@@ -188,7 +188,11 @@ fn ending(clock: &Clock, (version, from): (&str, &str), result: Ending, why: &st
 /// Fetches one and hands it over.
 async fn fetch(updates: &Updates, staging: &Staging, signed: &Signed, clock: &Clock) -> Result<(), DownloadError> {
     // What was right when it was offered may have been replaced since.
-    let manifest = judge(&updates.config, signed).map_err(|error| DownloadError::Wrong(error.to_string()))?;
+    let manifest = judge(&updates.config, signed).map_err(|refused| match refused {
+        // A key that is being changed, a disk that is away: that passes.
+        Refused::NoKey | Refused::Key { .. } | Refused::Disk(_) => DownloadError::Line(refused.to_string()),
+        refused => DownloadError::Wrong(refused.to_string()),
+    })?;
     let _lock = staging.lock()?;
     // New ones each time: what the configuration names is read anew, and an idle agent holds nothing of it.
     Downloads::new(&updates.config.update, clock).fetch(&manifest).await?;
