@@ -103,6 +103,7 @@ impl Staging {
 
     /// Lets the installer have it.
     pub fn stage(&self, signed: &Signed) -> io::Result<()> {
+        files::remove(&self.0.join(REFUSED))?;
         files::replace(&self.0.join(STAGED), signed.document().as_bytes())
     }
 

@@ -85,8 +85,8 @@ impl Updates {
         if !is_known(staging.offered()) && !is_known(staging.staged()) {
             staging.offer(signed).map_err(|error| Refused::Disk(error.to_string()))?;
             info!(version = accepted.version, "an update is offered");
+            self.shared.offered.notify_one();
         }
-        self.shared.offered.notify_one();
         Ok(accepted)
     }
 
@@ -138,7 +138,11 @@ async fn fetch_offers(updates: &Updates, clock: &Clock, inbox: &Inbox) {
         };
         let bytes = || serde_json::from_str(&signed.manifest).map_or(0, |manifest| staging.bytes_of(&manifest));
         let before = bytes();
-        let fetched = fetch(updates, &staging, &signed, clock).await;
+        let fetched = tokio::select! {
+            fetched = fetch(updates, &staging, &signed, clock) => fetched,
+            // What is here of this one stays until the other is fetched.
+            () = superseded(updates, &staging, &signed) => continue,
+        };
         let trouble = fetched.as_ref().err().map(|error| Trouble { of: signed.clone(), why: error.to_string() });
         updates.shared.trouble.set(trouble.clone());
         let (Err(error), Some(trouble)) = (fetched, trouble) else {
@@ -162,6 +166,16 @@ async fn fetch_offers(updates: &Updates, clock: &Clock, inbox: &Inbox) {
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             () = updates.shared.offered.notified() => backoff.reset(),
+        }
+    }
+}
+
+/// Waits until something else is offered.
+async fn superseded(updates: &Updates, staging: &Staging, signed: &Signed) {
+    loop {
+        updates.shared.offered.notified().await;
+        if staging.offered().as_ref() != Some(signed) {
+            return;
         }
     }
 }
@@ -234,5 +248,108 @@ async fn tell_endings(updates: &Updates, clock: &Clock, inbox: &Inbox) {
             }
         }
         tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::fs;
+    use std::path::Path;
+
+    use lake::SigningKey;
+
+    use super::*;
+    use crate::config::{Layers, load};
+    use crate::update::manifest::Kind;
+    use crate::update::rollout::{Build, ROLLOUT_VERSION, Settings};
+
+    /// RFC 8032, section 7.1, test 1.
+    const PRIVATE: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n-----END PRIVATE KEY-----\n";
+    const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n";
+
+    fn updates(dir: &Path) -> Updates {
+        let file = dir.join("tidegate.toml");
+        let shown = dir.display();
+        let text = format!(
+            "[journal]\npath = \"{shown}/journal\"\n[update]\nkey = \"{shown}/key\"\nrollback = \"{shown}/rollback\"\n"
+        );
+        fs::write(&file, text).expect("a file");
+        fs::write(dir.join("key"), PUBLIC).expect("a file");
+        fs::create_dir(dir.join("rollback")).expect("a folder");
+        let config = load(&Layers { file, env: BTreeMap::new() }).expect("a configuration");
+        let shared = Arc::new(Shared { offered: Notify::new(), trouble: Shown::new(None) });
+        Updates { config: Arc::new(config), shared }
+    }
+
+    fn signed(version: &str) -> Signed {
+        let of = ("ab".repeat(32), 700);
+        let url = "https://updates.example/".to_owned();
+        let manifest = Manifest::new(version.to_owned(), target(), Kind::Binary, url, of);
+        Signed::by(&SigningKey::from_pem(PRIVATE.as_bytes()).expect("a key"), &manifest)
+    }
+
+    #[test]
+    fn an_offer_is_taken_once_and_another_one_takes_its_place() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let updates = updates(dir.path());
+        let staging = Staging::at(&updates.config.update.staging);
+        assert_eq!(updates.report().state, "none");
+        let one = signed("7.0.0");
+        let accepted = updates.offer(&one).expect("it is signed");
+        assert_eq!((accepted.version.as_str(), staging.offered()), ("7.0.0", Some(one.clone())));
+        let report = updates.report();
+        assert_eq!((report.state.as_str(), report.bytes, report.of), ("downloading", Some(0), Some(700)));
+        staging.stage(&one).expect("a file");
+        staging.withdraw().expect("it goes");
+        assert_eq!(updates.report().state, "staged");
+        assert_eq!(updates.offer(&one), Ok(accepted), "it is known");
+        assert_eq!(staging.offered(), None, "and not fetched again");
+        let two = signed("7.0.1");
+        updates.offer(&two).expect("it is signed");
+        assert_eq!((staging.offered(), staging.staged()), (Some(two), None));
+        let changed = Signed { manifest: one.manifest.replace("7.0.0", "7.0.2"), ..one };
+        assert_eq!(updates.offer(&changed), Err(Refused::Signature));
+        fs::remove_file(dir.path().join("key")).expect("a key");
+        assert!(matches!(updates.offer(&signed("7.0.3")), Err(Refused::Key { .. })));
+    }
+
+    #[test]
+    fn what_was_tried_in_vain_is_not_taken_again() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let updates = updates(dir.path());
+        let staging = Staging::at(&updates.config.update.staging);
+        let wrong = signed("7.0.0");
+        updates.offer(&wrong).expect("it is signed");
+        staging.refuse(&Trouble { of: wrong.clone(), why: "other bytes".to_owned() }).expect("a file");
+        let report = updates.report();
+        assert_eq!((report.state.as_str(), report.why.as_deref()), ("failed", Some("other bytes")));
+        assert!(matches!(updates.offer(&wrong), Err(Refused::Tried { result: "failed", .. })));
+
+        let bad = signed("7.0.1");
+        let build = |version: &str| Build { version: version.to_owned(), sha256: String::new() };
+        let mut rollout = Rollout {
+            v: ROLLOUT_VERSION,
+            digest: bad.digest(),
+            kind: Some(Kind::Binary),
+            from: build("6.9.9"),
+            to: build("7.0.1"),
+            step: Step::Checking,
+            result: None,
+            why: None,
+            attempts: 1,
+            package_kept: None,
+            settings: Settings::default(),
+            before: None,
+        };
+        rollout.store(&updates.config.update.rollback).expect("a file");
+        assert!(updates.offer(&bad).is_ok(), "it is being tried");
+        (rollout.step, rollout.result) = (Step::Ended, Some(Ending::RolledBack));
+        rollout.store(&updates.config.update.rollback).expect("a file");
+        assert!(matches!(updates.offer(&bad), Err(Refused::Tried { result: "rolled-back", .. })));
+        updates.offer(&signed("7.0.2")).expect("another one");
+        assert_eq!(updates.report().state, "downloading");
+        staging.withdraw().expect("it goes");
+        assert_eq!(updates.report().state, "rolled-back");
     }
 }
