@@ -19,6 +19,7 @@ pub mod air;
 pub mod board;
 pub mod depot;
 pub mod elder;
+pub mod iot;
 pub mod mosquitto;
 pub mod moto;
 pub mod pki;
@@ -34,6 +35,7 @@ pub mod lake;
 pub mod row;
 
 pub mod captures;
+pub mod operator;
 pub mod oracle;
 
 pub mod agent;

@@ -223,7 +223,8 @@ async fn document_at(config: &Config, url: &str, clock: &Clock) -> Result<Vec<u8
 }
 
 async fn run_installer(file: &Path) -> anyhow::Result<Exit> {
-    let config = crate::config::load(&Layers::of_process(file));
+    // With nothing from afar: what the agent keeps of that lies where the agent writes, and this is root.
+    let config = crate::config::load_local(&Layers::of_process(file));
     let folder = config.as_ref().map_or(Path::new(ROLLBACK_DEFAULT), |config| &config.update.rollback);
     let _lock = install::lock(folder)?;
     // A configuration that went bad is no reason to leave a device with half an update.

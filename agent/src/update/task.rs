@@ -51,16 +51,18 @@ pub struct Accepted {
     pub digest: String,
 }
 
-/// The way to updates, and the task that fetches them.
-pub fn new(
-    config: &Arc<Config>,
-    clock: &Clock,
+/// What fetches updates and tells how they ended.
+pub struct UpdateTask {
+    updates: Updates,
+    clock: Clock,
     inbox: Inbox,
-    stop: CancellationToken,
-) -> (Updates, impl Future<Output = ()> + Send + use<>) {
+}
+
+/// The way to updates, and the task that fetches them.
+pub fn new(config: &Arc<Config>, clock: &Clock, inbox: Inbox) -> (Updates, UpdateTask) {
     let shared = Arc::new(Shared { offered: Notify::new(), trouble: Shown::new(None) });
     let updates = Updates { config: config.clone(), shared };
-    let task = run(updates.clone(), clock.clone(), inbox, stop);
+    let task = UpdateTask { updates: updates.clone(), clock: clock.clone(), inbox };
     (updates, task)
 }
 
@@ -117,13 +119,17 @@ pub fn judge(config: &Config, signed: &Signed) -> Result<Manifest, Refused> {
     Ok(manifest)
 }
 
-async fn run(updates: Updates, clock: Clock, inbox: Inbox, stop: CancellationToken) {
-    let look = tell_endings(&updates, &clock, &inbox);
-    let fetch = fetch_offers(&updates, &clock, &inbox);
-    tokio::select! {
-        () = look => {}
-        () = fetch => {}
-        () = stop.cancelled() => {}
+impl UpdateTask {
+    /// Fetches and tells until it is told to end.
+    pub async fn run(self, stop: CancellationToken) {
+        let Self { updates, clock, inbox } = self;
+        let look = tell_endings(&updates, &clock, &inbox);
+        let fetch = fetch_offers(&updates, &clock, &inbox);
+        tokio::select! {
+            () = look => {}
+            () = fetch => {}
+            () = stop.cancelled() => {}
+        }
     }
 }
 

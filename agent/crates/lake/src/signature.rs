@@ -81,17 +81,16 @@ impl VerifyingKey {
         bytes.try_into().map(Self).map_err(|_| KeyError::Kind)
     }
 
+    /// Whether the holder of the private half signed this message.
+    pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        UnparsedPublicKey::new(&ED25519, self.0).verify(message, signature).is_ok()
+    }
+
     /// Whether the device signed this line; none if nobody did.
     pub fn has_signed(&self, line: &str) -> Option<bool> {
         let (open, rest) = line.rsplit_once(",\"sig\":\"")?;
-        let signature = rest.strip_suffix("\"}").unwrap_or_default();
-        Some(self.is_of(signature, format!("{open}}}").as_bytes()))
-    }
-
-    /// Whether this signature, in hex digits, is the device's under these bytes.
-    pub fn is_of(&self, signature: &str, bytes: &[u8]) -> bool {
-        let key = UnparsedPublicKey::new(&ED25519, self.0);
-        hex::decode(signature).is_ok_and(|signature| key.verify(bytes, &signature).is_ok())
+        let signature = rest.strip_suffix("\"}").and_then(|digits| hex::decode(digits).ok());
+        Some(signature.is_some_and(|signature| self.verifies(format!("{open}}}").as_bytes(), &signature)))
     }
 }
 

@@ -35,13 +35,15 @@ pub enum EventKind {
     ConfigRolledBack,
     /// Records were lost: see [`Gap`].
     Gap,
+    /// Something was done that was asked for from afar.
+    Command,
     /// An update of the agent ended: it runs, it was taken back, or it was refused.
     Update,
 }
 
 impl EventKind {
     /// All kinds, in the order of their numbers on disk. Append only.
-    pub const ALL: [EventKind; 12] = [
+    pub const ALL: [EventKind; 13] = [
         EventKind::Boot,
         EventKind::ClockSet,
         EventKind::InstrumentDown,
@@ -53,6 +55,7 @@ impl EventKind {
         EventKind::ConfigRejected,
         EventKind::ConfigRolledBack,
         EventKind::Gap,
+        EventKind::Command,
         EventKind::Update,
     ];
 
@@ -70,6 +73,7 @@ impl EventKind {
             EventKind::ConfigRejected => "config-rejected",
             EventKind::ConfigRolledBack => "config-rolled-back",
             EventKind::Gap => "gap",
+            EventKind::Command => "command",
             EventKind::Update => "update",
         }
     }
