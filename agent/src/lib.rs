@@ -17,3 +17,4 @@ pub mod simulate;
 pub mod sinks;
 pub mod supervise;
 pub mod telemetry;
+pub mod update;

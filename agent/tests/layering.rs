@@ -10,7 +10,23 @@ use std::path::{Path, PathBuf};
 const ROOMS: &[(&str, &[&str])] = &[
     ("acquire", &["backoff", "clock", "config", "record", "telemetry"]),
     ("backoff", &[]),
-    ("cli", &["acquire", "clock", "config", "control", "remote", "run", "simulate", "sinks", "telemetry"]),
+    (
+        "cli",
+        &[
+            "acquire",
+            "backoff",
+            "clock",
+            "config",
+            "control",
+            "link",
+            "remote",
+            "run",
+            "simulate",
+            "sinks",
+            "telemetry",
+            "update",
+        ],
+    ),
     ("clock", &[]),
     ("config", &[]),
     ("control", &["clock", "config", "sinks", "telemetry"]),
@@ -31,12 +47,14 @@ const ROOMS: &[(&str, &[&str])] = &[
             "sinks",
             "supervise",
             "telemetry",
+            "update",
         ],
     ),
     ("simulate", &[]),
     ("sinks", &["backoff", "clock", "config", "link", "record", "telemetry"]),
     ("supervise", &["telemetry"]),
     ("telemetry", &[]),
+    ("update", &["backoff", "clock", "config", "control", "link", "record", "sinks", "telemetry"]),
 ];
 
 /// Crate of ours, and the crates of ours it may name.

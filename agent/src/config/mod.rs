@@ -29,6 +29,7 @@ pub mod sink;
 mod source;
 pub mod stage;
 pub mod tls;
+pub mod update;
 mod value;
 
 pub use bus::BusConfig;
@@ -47,9 +48,11 @@ pub use sink::{
     BatchConfig, LakeConfig, MqttCompress, MqttConfig, MqttFormat, MqttProfile, MqttVersion, SinkConfig, SinkKind,
     SpendingConfig,
 };
+pub use update::UpdateConfig;
 
 pub use section::nearest;
 pub use shown::{ShownKey, keys_with, shown};
+pub use value::millis;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -77,6 +80,8 @@ pub struct Config {
     pub sinks: Vec<SinkConfig>,
     /// `[remote]`, where there is one.
     pub remote: Option<RemoteConfig>,
+    /// `[update]`
+    pub update: UpdateConfig,
     /// SHA-256 over the merged configuration: two devices with the same hash run the same one.
     pub hash: String,
     /// The revision from afar that is in it.
@@ -146,10 +151,11 @@ fn read(root: &Node, problems: &Problems) -> Config {
     let buses = bus::read_all(&section, &instruments);
     let sinks = sink::read_all(&section, &device);
     let clock = clock::read(&section);
+    let update = update::read(&section, &device, &journal);
     let remote = remote::read(&section, &device, &sinks);
     section.finish();
     let (hash, parts) = (layers::hash(root), parts(root));
-    Config { device, journal, clock, local, buses, sinks, remote, hash, revision: None, parts }
+    Config { device, journal, clock, local, buses, sinks, remote, update, hash, revision: None, parts }
 }
 
 /// Sections whose tables are parts by themselves.

@@ -23,6 +23,7 @@ use crate::remote::{Afar, Hands};
 use crate::supervise::Tasks;
 use crate::telemetry::beats::Beats;
 use crate::telemetry::health::{Health, InstrumentHealth, Shown, SinkHealth};
+use crate::update::task::{self as update, Updates};
 use wires::Wires;
 
 /// How long each group of tasks may take to end: ten seconds in all, as `docs/SEMANTICS.md` says.
@@ -56,6 +57,8 @@ pub struct Agent {
     pub health: Arc<Health>,
     /// The journal.
     pub reader: Reader,
+    /// The way to offer an update of the agent.
+    pub updates: Updates,
     house: House,
     buses: Tasks,
     sinks: Tasks,
@@ -97,6 +100,8 @@ impl Agent {
         let mut buses = tasks();
         house.start_clock(&mut buses);
         let wanted = house.start_lines(&mut buses);
+        let (updates, task) = update::new(config, &house.clock, house.inbox.clone());
+        buses.spawn("update".to_owned(), |stop| task.run(stop));
         let control_stop = CancellationToken::new();
         let answers = Answers {
             config: house.in_force.clone(),
@@ -124,7 +129,7 @@ impl Agent {
                 links.spawn("remote".to_owned(), |stop| task.run(stop));
             }
         }
-        Ok(Self { health, reader, house, buses, sinks, links, wanted, wires, control_stop, control, writer })
+        Ok(Self { health, reader, updates, house, buses, sinks, links, wanted, wires, control_stop, control, writer })
     }
 
     /// Exchanges what differs for what `config` says, and leaves the rest as it is: an instrument that is the same does not

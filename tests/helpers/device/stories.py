@@ -411,6 +411,61 @@ def power_cuts(board):
     say(f"{cuts} power cuts: nothing durable lost, no failed start, the journal in order each time; all of it delivered")
 
 
+def update(board):
+    """Signed packages, installed by the service that the package brings: a good one, a bad one, one with a power cut in it."""
+    guest = board.guest
+    guest.ask("""
+        install -m 0644 /mnt/packages/update.pub /etc/tidegate/update.pub && mkdir -p /etc/tidegate/conf.d
+        printf '[update]\nkey = "/etc/tidegate/update.pub"\nhealth_within = "4m"\nhealthy_for = "20s"\n' >/etc/tidegate/conf.d/update.toml
+        systemctl restart tidegate && systemctl is-active tidegate-update.path""")
+    board.says_more("with a key for updates")
+    epoch = guest.status()["epoch"]
+    package = "/mnt/packages/{0}.json --file /mnt/packages/{0}.deb"
+
+    # What is installed need not even start.
+    guest.ask("cp /usr/bin/tidegate /root/asker")
+
+    def report():
+        return json.loads(guest.run("/root/asker update status --json")[1])
+
+    def offer(name, what, *states):
+        guest.ask("runuser -u tidegate -- tidegate update fetch " + package.format(name))
+        try:
+            return wait_for(what, 600, lambda: (now := report()) and now["state"] in states and now, every=0.5)
+        except Failed as error:
+            log = guest.run("systemctl status tidegate-update.path tidegate-update --no-pager -n 50 | cat")[1]
+            raise Failed(f"{error}: {report()}\n{log}\n{guest.log()}") from None
+
+    def runs(what, version):
+        status = guest.wait_status(what, lambda status: status["epoch"] and status["instruments"][0]["state"] == "up")
+        check(f"{what}: the journal stays", status["epoch"] == epoch, status["epoch"], epoch)
+        known = guest.ask("dpkg-query -W -f '${Version} ${Status}' tidegate")
+        check(f"{what}: dpkg knows", known == f"{version} install ok installed", known)
+        board.says_more(what)
+
+    process = guest.unit("MainPID")[0]
+    now = offer("younger", "an update to be installed", "done", "failed", "rolled-back")
+    check("a good update is done", now["state"] == "done", now, guest.run("journalctl -u tidegate-update --no-pager | cat")[1])
+    check("it was restarted", guest.unit("MainPID")[0] not in ("0", process))
+    runs("updated", "99.0.0-1")
+    say(f"a signed package: {now['from']} to {now['version']}")
+    process = guest.unit("MainPID")[0]
+    now = offer("broken", "a bad update to be taken back", "done", "failed", "rolled-back")
+    check("a bad update is taken back", now["state"] == "rolled-back", now)
+    runs("taken back", "99.0.0-1")
+    say(f"a bad one: taken back, {now['why']}")
+    offer("elder", "another one to be looked at", "checking")
+    board.power_cut()
+    board.power_on()
+    now = wait_for("it to end", 600, lambda: (now := report()) and now["state"] not in ("checking", "staged") and now, every=0.5)
+    check("what a power cut broke off is finished", now["state"] == "done", now, guest.run("journalctl -u tidegate-update --no-pager | cat")[1])
+    runs("after a power cut in the middle", "0.0.1-1")
+    wait_for("the ends to be told", 60, lambda: guest.run("tidegate tail --json -n 100000")[1].count('"update"') == 3 or None)
+    board.wait_delivered("after the updates")
+    guest.ask("rm -r /root/asker /etc/tidegate/conf.d /etc/tidegate/update.pub && systemctl restart tidegate")
+    say("a power cut in the middle of an update: finished at boot; three ends told")
+
+
 def upgrade(board):
     guest = board.guest
     epoch = guest.status()["epoch"]
@@ -461,7 +516,7 @@ def tarball(board):
     say("tarball: installed, upgraded, uninstalled, purged")
 
 
-STORIES = [sandbox, clock_of_1970, credentials, cold_start, killed, disk_full, network_away, steady_writes, power_cuts, upgrade, tarball]
+STORIES = [sandbox, clock_of_1970, credentials, cold_start, killed, disk_full, network_away, steady_writes, power_cuts, update, upgrade, tarball]
 
 
 def main(cache, work, cuts, names):

@@ -37,11 +37,13 @@ pub enum EventKind {
     Gap,
     /// Something was done that was asked for from afar.
     Command,
+    /// An update of the agent ended: it runs, it was taken back, or it was refused.
+    Update,
 }
 
 impl EventKind {
     /// All kinds, in the order of their numbers on disk. Append only.
-    pub const ALL: [EventKind; 12] = [
+    pub const ALL: [EventKind; 13] = [
         EventKind::Boot,
         EventKind::ClockSet,
         EventKind::InstrumentDown,
@@ -54,6 +56,7 @@ impl EventKind {
         EventKind::ConfigRolledBack,
         EventKind::Gap,
         EventKind::Command,
+        EventKind::Update,
     ];
 
     /// The word used in JSON, Parquet and on the screen.
@@ -71,6 +74,7 @@ impl EventKind {
             EventKind::ConfigRolledBack => "config-rolled-back",
             EventKind::Gap => "gap",
             EventKind::Command => "command",
+            EventKind::Update => "update",
         }
     }
 
