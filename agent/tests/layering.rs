@@ -32,7 +32,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("control", &["clock", "config", "sinks", "telemetry"]),
     ("link", &["backoff", "clock", "config", "telemetry"]),
     ("record", &["clock", "config", "telemetry"]),
-    ("remote", &["acquire", "backoff", "clock", "config", "control", "link", "record", "sinks", "telemetry"]),
+    ("remote", &["acquire", "backoff", "clock", "config", "control", "link", "record", "sinks", "telemetry", "update"]),
     (
         "run",
         &[

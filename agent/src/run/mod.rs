@@ -124,6 +124,7 @@ impl Agent {
                 started_ms,
                 asks: wires.replays.clone(),
                 taps: house.taps.clone(),
+                updates: Some(updates.clone()),
             };
             if let Some(task) = afar.into_task(way.subscribe(), house.inbox.clone(), hands) {
                 links.spawn("remote".to_owned(), |stop| task.run(stop));

@@ -1,6 +1,7 @@
 //! Updates of the agent: what is signed and whole is installed, and what does not run well is taken back, also when the
 //! power goes at any step of it.
 
+mod afar;
 mod fetch;
 mod install;
 mod packaged;
