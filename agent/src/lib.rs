@@ -11,6 +11,7 @@ pub mod config;
 pub mod control;
 pub mod link;
 pub mod record;
+pub mod remote;
 pub mod run;
 pub mod simulate;
 pub mod sinks;

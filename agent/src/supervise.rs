@@ -5,17 +5,26 @@ use std::future::Future;
 use std::time::Duration;
 
 use crate::telemetry::beats::Beats;
-use tokio::task::{Id, JoinSet};
+use tokio::task::{AbortHandle, Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, error, info_span, warn};
 
-/// Tasks that start and stop together.
+/// Tasks that start and stop together; each can also be ended by itself.
 #[derive(Debug, Default)]
 pub struct Tasks {
     set: JoinSet<()>,
-    names: HashMap<Id, String>,
+    running: HashMap<Id, Running>,
+    /// One that ended without having been told to, while another was waited for.
+    lost: Option<String>,
     stop: CancellationToken,
     beats: Beats,
+}
+
+#[derive(Debug)]
+struct Running {
+    name: String,
+    stop: CancellationToken,
+    abort: AbortHandle,
 }
 
 impl Tasks {
@@ -24,21 +33,51 @@ impl Tasks {
         Self { beats, ..Self::default() }
     }
 
-    /// Cancelled when the tasks of this table are to end.
-    pub fn stop_token(&self) -> CancellationToken {
-        self.stop.clone()
+    /// Starts a task under a name such as `bus:rs485`; it gets the token that is cancelled when it is to end.
+    pub fn spawn<F>(&mut self, name: String, task: impl FnOnce(CancellationToken) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let stop = self.stop.child_token();
+        let span = info_span!("task", name = %name);
+        let task = self.beats.clone().watched(name.clone(), task(stop.clone()));
+        let abort = self.set.spawn(task.instrument(span));
+        self.running.insert(abort.id(), Running { name, stop, abort });
     }
 
-    /// Starts a task under a name such as `bus:rs485`.
-    pub fn spawn(&mut self, name: String, task: impl Future<Output = ()> + Send + 'static) {
-        let span = info_span!("task", name = %name);
-        let task = self.beats.clone().watched(name.clone(), task);
-        let id = self.set.spawn(task.instrument(span)).id();
-        self.names.insert(id, name);
+    /// Tells one task to end and waits for that; what has not ended after `limit` is aborted, as in [`Tasks::drain`].
+    pub async fn retire(&mut self, name: &str, limit: Duration) {
+        let Some((&id, task)) = self.running.iter().find(|(_, task)| task.name == name) else { return };
+        let (stop, abort) = (task.stop.clone(), task.abort.clone());
+        stop.cancel();
+        let late = tokio::time::sleep(limit);
+        tokio::pin!(late);
+        while self.running.contains_key(&id) {
+            tokio::select! {
+                () = &mut late, if !abort.is_finished() => {
+                    warn!(task = name, limit_s = limit.as_secs(), "did not end in time and is cut short");
+                    abort.abort();
+                    late.as_mut().reset(tokio::time::Instant::now() + limit);
+                }
+                Some(ended) = self.set.join_next_with_id() => {
+                    let ended = match ended {
+                        Ok((ended, ())) => ended,
+                        Err(error) => error.id(),
+                    };
+                    let task = self.running.remove(&ended);
+                    if ended != id {
+                        self.lost = task.map(|task| task.name);
+                    }
+                }
+            }
+        }
     }
 
     /// Waits for a task that ends without having been told to: a defect, as every loop here is for ever.
     pub async fn ended(&mut self) -> String {
+        if let Some(name) = self.lost.take() {
+            return name;
+        }
         match self.set.join_next_with_id().await {
             Some(Ok((id, ()))) => self.name(id),
             Some(Err(error)) => {
@@ -49,8 +88,8 @@ impl Tasks {
         }
     }
 
-    fn name(&self, id: Id) -> String {
-        self.names.get(&id).cloned().unwrap_or_default()
+    fn name(&mut self, id: Id) -> String {
+        self.running.remove(&id).map(|task| task.name).unwrap_or_default()
     }
 
     /// Tells all tasks to end and waits for them; what has not ended after `limit` is aborted. Nothing relies on
@@ -60,7 +99,7 @@ impl Tasks {
         let all = async {
             while let Some(ended) = self.set.join_next_with_id().await {
                 match ended {
-                    Ok((id, ())) => debug!(task = self.names.get(&id).map_or("", String::as_str), "ended"),
+                    Ok((id, ())) => debug!(task = self.name(id), "ended"),
                     Err(error) => error!(%error, "task failed"),
                 }
             }

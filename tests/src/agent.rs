@@ -300,6 +300,18 @@ impl Agent {
         });
     }
 
+    /// SIGHUP: the configuration is read again.
+    pub fn hang_up(&self) {
+        self.process.as_ref().expect("an agent is started before it is told").signal(Signal::HUP);
+    }
+
+    /// Waits until its log has these words.
+    #[track_caller]
+    pub fn wait_log(&self, words: &str, limit: Duration) {
+        let log = || fs::read_to_string(self.log()).unwrap_or_default();
+        wait_for(words, limit, || self.log_tail(), || log().contains(words).then_some(()));
+    }
+
     /// SIGTERM; the end must be orderly.
     pub fn terminate(&mut self) {
         self.end_with(Signal::TERM);

@@ -17,6 +17,7 @@ pub mod talker;
 pub mod aedes;
 pub mod air;
 pub mod elder;
+pub mod iot;
 pub mod mosquitto;
 pub mod moto;
 pub mod pki;
@@ -32,6 +33,7 @@ pub mod lake;
 pub mod row;
 
 pub mod captures;
+pub mod operator;
 pub mod oracle;
 
 pub mod agent;

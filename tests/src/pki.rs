@@ -94,6 +94,11 @@ impl Authority {
         self.dir.join("ca.pem")
     }
 
+    /// What it signs with: for who issues certificates in its name.
+    pub fn pair(&self) -> Pair {
+        Pair { cert: self.certificate(), key: self.dir.join("ca.key") }
+    }
+
     /// Issues a certificate.
     pub fn issue(&self, leaf: &Leaf) -> Pair {
         let [cert, key, request, extensions] =

@@ -28,7 +28,7 @@ pub fn debian(file: &str) -> PathBuf {
     if unpacked.is_file() {
         unpacked
     } else {
-        present(Path::new("/").join(file), "run tests/run once: it unpacks nginx")
+        present(Path::new("/").join(file), "run tests/run once: it unpacks nginx and chrony")
     }
 }
 

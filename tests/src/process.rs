@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
@@ -52,26 +52,36 @@ struct Exit {
 
 impl Process {
     /// Starts `command`, which should come from [`leashed`]; what it writes goes to the end of `log`.
-    pub fn start(name: &str, mut command: Command, log: &Path) -> Self {
+    pub fn start(name: &str, command: Command, log: &Path) -> Self {
+        Self::spawn(name, command, Stdio::null(), log).0
+    }
+
+    /// The same with one that is told what to do on its stdin.
+    pub fn start_told(name: &str, command: Command, log: &Path) -> (Self, ChildStdin) {
+        let (process, stdin) = Self::spawn(name, command, Stdio::piped(), log);
+        (process, stdin.expect("it was piped"))
+    }
+
+    fn spawn(name: &str, mut command: Command, stdin: Stdio, log: &Path) -> (Self, Option<ChildStdin>) {
         let out = File::options().create(true).append(true).open(log).expect("open a log in the story's folder");
         let err = out.try_clone().expect("a file can be cloned");
-        command.stdin(Stdio::null()).stdout(out).stderr(err);
+        command.stdin(stdin).stdout(out).stderr(err);
 
-        let (tell_pid, pid) = sync_channel(1);
+        let (tell_start, start) = sync_channel(1);
         let (tell_exit, told) = sync_channel(1);
         let started = name.to_owned();
         thread::spawn(move || {
             let mut child = command.spawn().unwrap_or_else(|error| panic!("start {started}: {error}"));
             // Whoever asked may be gone already: then nobody wants to know.
-            tell_pid.send(child.id()).ok();
+            tell_start.send((child.id(), child.stdin.take())).ok();
             if let Ok(status) = child.wait() {
                 tell_exit.send(status).ok();
             }
         });
-        let pid = pid.recv().unwrap_or_else(|_| panic!("{name} did not start: see above"));
+        let (pid, stdin) = start.recv().unwrap_or_else(|_| panic!("{name} did not start: see above"));
         let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id is a positive number");
         let exit = Mutex::new(Exit { told, known: None });
-        Self { name: name.to_owned(), pid, exit, log: log.to_owned() }
+        (Self { name: name.to_owned(), pid, exit, log: log.to_owned() }, stdin)
     }
 
     /// Its process id.

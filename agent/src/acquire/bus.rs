@@ -8,6 +8,7 @@ use std::time::Duration;
 use instruments::Turn;
 use model::{Event, EventKind, Record};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::watch;
 use tokio_serial::SerialStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -17,9 +18,10 @@ use super::line::{Action, Line};
 use super::port;
 use super::schedule::{Change, Ended, SILENT_POLLS_MAX};
 use super::station::Station;
+use super::tap::{Taps, Way};
 use crate::backoff::Backoff;
 use crate::clock::Clock;
-use crate::config::BusConfig;
+use crate::config::{BusConfig, InstrumentConfig};
 use crate::record::Inbox;
 use crate::telemetry::health::{InstrumentHealth, PortState};
 
@@ -35,9 +37,20 @@ const QUIET_AFTER_OPEN: Duration = Duration::from_millis(50);
 /// A port that takes no bytes for so long is held up by its flow control, or dead.
 const WRITE_LIMIT: Duration = Duration::from_secs(5);
 
+/// A line as it is to be: the instruments on it may become others while it runs, the port does not.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// The line.
+    pub config: BusConfig,
+    /// The health of its instruments, and of others. One whose health is the same goes on as it is.
+    pub health: Vec<Arc<InstrumentHealth>>,
+}
+
 /// One serial line and its instruments.
 pub struct Bus {
     config: BusConfig,
+    wanted: watch::Receiver<Wanted>,
+    taps: Taps,
     /// In the order of the configuration, as the line counts them.
     stations: Vec<Station>,
     line: Line,
@@ -48,23 +61,13 @@ pub struct Bus {
 }
 
 impl Bus {
-    /// A bus whose instruments' health is found in `health`.
-    pub fn new(config: BusConfig, health: &[Arc<InstrumentHealth>], inbox: Inbox, clock: Clock) -> Self {
-        let stations: Vec<Station> = config
-            .instruments
-            .iter()
-            .filter_map(|instrument| {
-                let health = health.iter().find(|health| health.id == instrument.id)?;
-                Some(Station::new(instrument.clone(), health.clone()))
-            })
-            .collect();
-        for station in &stations {
-            if let Some(every) = station.config().every {
-                station.health().asked_every(u64::try_from(every.as_millis()).unwrap_or(u64::MAX));
-            }
-        }
+    /// A bus as it is wanted now, and whenever that changes.
+    pub fn new(mut wanted: watch::Receiver<Wanted>, taps: Taps, inbox: Inbox, clock: Clock) -> Self {
+        let Wanted { config, health } = wanted.borrow_and_update().clone();
+        let stations = config.instruments.iter().filter_map(|instrument| station(instrument, &health)).collect();
         let line = Line::new(&config);
-        Self { config, stations, line, emitter: Emitter::new(inbox, clock.clone()), clock, is_said_down: false }
+        let emitter = Emitter::new(inbox, clock.clone());
+        Self { config, wanted, taps, stations, line, emitter, clock, is_said_down: false }
     }
 
     /// Listens until told to stop.
@@ -79,6 +82,7 @@ impl Bus {
     async fn listen_for_ever(&mut self) {
         let mut backoff = Backoff::new(REOPEN_WAITS.0, REOPEN_WAITS.1);
         loop {
+            self.rearrange(PortState::Closed);
             let error = match port::open(&self.config) {
                 Ok(mut port) => {
                     backoff.reset();
@@ -108,12 +112,38 @@ impl Bus {
             Err(error) => return error,
         }
         loop {
+            if self.line.is_free() {
+                self.rearrange(PortState::Open);
+            }
             let now = self.clock.mono_ms();
             let action = self.line.next(&mut self.stations, now);
             if let Err(error) = self.act(action, port, &mut buffer, now).await {
                 return error;
             }
         }
+    }
+
+    /// Makes the instruments those that are wanted. One that is wanted as it is goes on in the middle of its frame.
+    fn rearrange(&mut self, port: PortState) {
+        if !self.wanted.has_changed().unwrap_or(false) {
+            return;
+        }
+        let Wanted { config, health } = self.wanted.borrow_and_update().clone();
+        let mut before: Vec<Option<Station>> = std::mem::take(&mut self.stations).into_iter().map(Some).collect();
+        let mut held = Vec::new();
+        for instrument in &config.instruments {
+            let Some(health) = health.iter().find(|health| health.id == instrument.id) else { continue };
+            let same = before.iter().position(|station| station.as_ref().is_some_and(|station| station.is_of(health)));
+            held.push(same);
+            self.stations.extend(match same {
+                Some(index) => before[index].take(),
+                None => station(instrument, std::slice::from_ref(health)),
+            });
+            health.port.set(port);
+        }
+        info!(bus = %self.config.id, instruments = self.stations.len(), "the instruments on this line have changed");
+        self.line.rearrange(&held, &config, self.clock.mono_ms());
+        self.config = config;
     }
 
     async fn act(&mut self, action: Action, port: &mut SerialStream, buffer: &mut [u8], now: u64) -> io::Result<()> {
@@ -123,7 +153,20 @@ impl Bus {
                 let silence_ms = self.stations.iter_mut().filter_map(|station| station.silence_ends_at(now)).min();
                 let until_mono_ms = [until_mono_ms, silence_ms].into_iter().flatten().min();
                 let wait = until_mono_ms.map(|until| Duration::from_millis(until.saturating_sub(now)));
-                match hear(port, buffer, wait).await? {
+                let is_free = self.line.is_free();
+                let heard = tokio::select! {
+                    heard = hear(port, buffer, wait) => heard?,
+                    // Who is in its turn finishes it first.
+                    changed = self.wanted.changed(), if is_free => match changed {
+                        Ok(()) => {
+                            self.wanted.mark_changed();
+                            return Ok(());
+                        }
+                        // Nobody will change it any more: the agent ends.
+                        Err(_) => std::future::pending().await,
+                    },
+                };
+                match heard {
                     0 if silence_ms.is_some_and(|at| at <= self.clock.mono_ms()) => self.give(&[]),
                     count => self.take(&buffer[..count]),
                 }
@@ -133,6 +176,7 @@ impl Bus {
                 let count = hear(port, buffer, Some(Duration::ZERO)).await?;
                 self.take(&buffer[..count]);
                 tokio::time::timeout(WRITE_LIMIT, port.write_all(&bytes)).await??;
+                self.taps.pass(&self.config.id, self.clock.stamp(), Way::Out, &bytes);
                 self.line.wrote(bytes.len(), self.clock.mono_ms());
             }
             Action::Break => port::make_break(port).await?,
@@ -182,6 +226,7 @@ impl Bus {
     /// Gives bytes, or silence, to every instrument on the line.
     fn give(&mut self, bytes: &[u8]) {
         let at = self.clock.stamp();
+        self.taps.pass(&self.config.id, at, Way::In, bytes);
         let mut records = Vec::new();
         for station in &mut self.stations {
             station.receive(bytes, at, &mut records);
@@ -245,6 +290,15 @@ impl Bus {
         let events = events.collect();
         self.emitter.emit(events);
     }
+}
+
+/// A station for an instrument, with its health found among these.
+fn station(instrument: &InstrumentConfig, health: &[Arc<InstrumentHealth>]) -> Option<Station> {
+    let health = health.iter().find(|health| health.id == instrument.id)?;
+    if let Some(every) = instrument.every {
+        health.asked_every(u64::try_from(every.as_millis()).unwrap_or(u64::MAX));
+    }
+    Some(Station::new(instrument.clone(), health.clone()))
 }
 
 /// Reads what is there, or waits for it for so long; none came: 0.

@@ -83,6 +83,17 @@ impl Line {
         }
     }
 
+    /// Whether nobody has the bus: between two turns the instruments on it may become others.
+    pub fn is_free(&self) -> bool {
+        self.turn.is_none() && self.unsent.is_none()
+    }
+
+    /// The instruments are others, each with the place that it had. Only where [`Line::is_free`].
+    pub fn rearrange(&mut self, held: &[Option<usize>], config: &BusConfig, now_mono_ms: u64) {
+        let every = config.instruments.iter().map(|instrument| instrument.every);
+        self.schedule.rearrange(held, every, now_mono_ms);
+    }
+
     /// The port was opened.
     pub fn open(&mut self, now_mono_ms: u64) {
         self.turn = None;

@@ -21,9 +21,10 @@ mod schedule;
 mod station;
 #[cfg(test)]
 mod station_tests;
+pub mod tap;
 mod trial;
 mod usb;
 
-pub use bus::Bus;
+pub use bus::{Bus, Wanted};
 pub use port::advice;
 pub use trial::{Judged, Sight, Totals, Trial, converse};

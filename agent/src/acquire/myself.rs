@@ -63,11 +63,11 @@ fn facts(health: &Health, (journal_bytes, head): (u64, u64), uptime_s: f64) -> V
     ];
     facts.extend(memory().map(|bytes| ("memory", "By", None, bytes)));
     facts.extend(temperature().map(|celsius| ("board_temperature", "Cel", None, celsius)));
-    for instrument in &health.instruments {
+    for instrument in health.instruments.get() {
         let tag = || Some(("of", instrument.id.to_string()));
         facts.push(("frames_refused", "1", tag(), count(&instrument.frames_refused_total)));
     }
-    for sink in &health.sinks {
+    for sink in health.sinks.get() {
         facts.push(("lag", "1", Some(("of", sink.id.to_string())), float(sink.lag(head))));
     }
     facts

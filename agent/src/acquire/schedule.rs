@@ -85,6 +85,19 @@ impl Schedule {
         Self { slots: every.map(slot).collect() }
     }
 
+    /// The instruments are others: each is one that was there (by its place then), or is new and due now.
+    pub fn rearrange(&mut self, held: &[Option<usize>], every: impl Iterator<Item = Option<Duration>>, now_mono_ms: u64) {
+        let mut before: Vec<Option<Slot>> = std::mem::take(&mut self.slots).into_iter().map(Some).collect();
+        let mut new = Self::new(every).slots;
+        for (slot, held) in new.iter_mut().zip(held) {
+            match held.and_then(|index| before.get_mut(index)?.take()) {
+                Some(kept) => *slot = kept,
+                None => slot.due_mono_ms = now_mono_ms,
+            }
+        }
+        self.slots = new;
+    }
+
     /// The port was opened: everyone is due.
     pub fn open(&mut self, now_mono_ms: u64) {
         for slot in &mut self.slots {

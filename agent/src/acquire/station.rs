@@ -66,6 +66,11 @@ impl Station {
         &self.health
     }
 
+    /// Whether its health is this one: then it is the same instrument, configured the same.
+    pub fn is_of(&self, health: &Arc<InstrumentHealth>) -> bool {
+        Arc::ptr_eq(&self.health, health)
+    }
+
     /// The instrument's configuration.
     pub fn config(&self) -> &InstrumentConfig {
         &self.config

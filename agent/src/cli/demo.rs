@@ -119,7 +119,7 @@ async fn show_agent(
     mut simulators: Vec<Simulator>,
     is_live: bool,
 ) -> anyhow::Result<()> {
-    let mut agent = Agent::start(config, true, &Beats::default())?;
+    let mut agent = Agent::start(config, true, &Beats::default(), None)?;
     let ended_at = args.seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let listen = |kind| signal(kind).expect("the kernel takes handlers for these signals");
     let (mut term, mut int) = (listen(SignalKind::terminate()), listen(SignalKind::interrupt()));
@@ -167,9 +167,9 @@ impl View {
 }
 
 fn counts(health: &Health) -> (u64, u64, u64) {
-    let read = health.instruments.iter().map(|instrument| instrument.readings_total.load(Ordering::Relaxed)).sum();
+    let read = health.instruments.get().iter().map(|instrument| instrument.readings_total.load(Ordering::Relaxed)).sum();
     let stored = health.journal.committed_total.load(Ordering::Relaxed);
-    let delivered = health.sinks.iter().map(|sink| sink.delivered_total.load(Ordering::Relaxed)).sum();
+    let delivered = health.sinks.get().iter().map(|sink| sink.delivered_total.load(Ordering::Relaxed)).sum();
     (read, stored, delivered)
 }
 
@@ -184,7 +184,7 @@ fn block(health: &Health, dir: &Path) -> String {
         format!("folder {}", dir.display()),
         String::new(),
     ];
-    for instrument in &health.instruments {
+    for instrument in &health.instruments.get() {
         let values = instrument.values.get();
         let shown: Vec<String> = instrument
             .quantities
@@ -211,7 +211,7 @@ fn report(health: &Health, records: u64, lines: u64, dir: &Path) -> anyhow::Resu
     let (read, stored, delivered) = counts(health);
     let lake = dir.join("lake");
     let mut out = std::io::stdout().lock();
-    writeln!(out, "\nsaid      {lines} lines by {} simulated instruments", health.instruments.len())?;
+    writeln!(out, "\nsaid      {lines} lines by {} simulated instruments", health.instruments.lock().len())?;
     writeln!(out, "read      {read} readings")?;
     writeln!(out, "stored    {stored} records, readings and events, durable in {}", dir.join("journal").display())?;
     writeln!(out, "delivered {delivered} records to {}", lake.display())?;

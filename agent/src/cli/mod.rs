@@ -4,6 +4,7 @@
 //! is not fine, 64 usage, 69 daemon or peer not reachable, 74 disk or port failure, 78 bad configuration.
 
 mod check;
+mod config;
 mod demo;
 mod journal;
 mod lake;
@@ -54,6 +55,8 @@ enum Command {
     Demo(demo::Args),
     /// Check a configuration; every problem with its place and what would be right
     Check(check::Args),
+    /// The configuration after all layers are joined, and what a remote revision changes: show, diff
+    Config(config::Args),
     /// One screen of health of the running agent
     Status,
     /// Readings and events from the journal
@@ -127,10 +130,11 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
     match &cli.command {
         Command::Run => {
             logs::start(cli.verbose);
-            run::main(&load(&cli.config)?)
+            run::main(&Layers::of_process(&cli.config))
         }
         Command::Demo(args) => demo::main(args, cli.verbose),
         Command::Check(args) => check::main(args, &cli.config, cli.json),
+        Command::Config(args) => config::main(args, &Layers::of_process(&cli.config), cli.json),
         Command::Status => status::main(&load(&cli.config)?, cli.json),
         Command::Tail(args) => tail::main(args, &load(&cli.config)?, cli.json),
         Command::Journal(args) => {

@@ -8,11 +8,13 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use sd_notify::NotifyState;
-use tokio::signal::unix::{SignalKind, signal};
-use tracing::{debug, error, info, warn};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tracing::{debug, error, info};
 
 use super::Exit;
-use crate::config::Config;
+use crate::config::{self, Config, Layers};
+use crate::remote::{self, Afar, Request};
 use crate::run::{Agent, RunError};
 use crate::telemetry::beats::Beats;
 use crate::telemetry::logs::chain;
@@ -20,28 +22,73 @@ use crate::telemetry::logs::chain;
 /// Threads of the main runtime: the boards have two or more cores, and one wedged task leaves the other.
 const RUNTIME_THREADS: usize = 2;
 
-pub fn main(config: &Arc<Config>) -> anyhow::Result<Exit> {
+/// What may be asked of the agent at once.
+const REQUESTS_MAX: usize = 4;
+
+pub fn main(layers: &Layers) -> anyhow::Result<Exit> {
+    let config = Arc::new(remote::begin(layers)?);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(RUNTIME_THREADS).enable_all().build()?;
-    let ended = runtime.block_on(serve(config));
+    let ended = runtime.block_on(serve(layers, config));
     // Nothing is waited for any more: what could be lost is on disk.
     runtime.shutdown_background();
     Ok(ended.map(|()| Exit::Fine)?)
 }
 
-async fn serve(config: &Arc<Config>) -> Result<(), RunError> {
+/// Runs the agent, and anew with another configuration where that can not be exchanged under way.
+async fn serve(layers: &Layers, mut config: Arc<Config>) -> Result<(), RunError> {
     let beats = sd_notify::watchdog_enabled().map_or_else(Beats::default, Beats::within);
-    let mut agent = Agent::start(config, false, &beats)?;
-    notify(NotifyState::Ready);
-    tokio::select! {
-        error = agent.failed() => {
-            error!(error = chain(&error), "ending, the next start recovers");
-            return Err(error);
+    let mut signals = Signals::listen();
+    loop {
+        let (requests, mut asked) = mpsc::channel(REQUESTS_MAX);
+        let afar = Afar::new(layers.clone(), requests);
+        let mut agent = Agent::start(&config, false, &beats, Some(afar))?;
+        notify(NotifyState::Ready);
+        let next = loop {
+            let (wanted, done) = tokio::select! {
+                error = agent.failed() => {
+                    error!(error = chain(&error), "ending, the next start recovers");
+                    return Err(error);
+                }
+                signal = signals.next() => match signal {
+                    Asked::End(signal) => {
+                        info!(signal, "ending");
+                        break None;
+                    }
+                    Asked::Reload => match reload(layers) {
+                        Some(config) => (config, None),
+                        None => continue,
+                    },
+                },
+                Some(Request::Apply(config, done)) = asked.recv() => (config, Some(done)),
+                never = feed_watchdog(&beats) => match never {},
+            };
+            if !agent.apply(&wanted).await {
+                info!("this configuration needs all parts to start anew");
+                break Some(wanted);
+            }
+            if done.is_some_and(|done| done.send(()).is_err()) {
+                debug!("nobody waits for the configuration any more");
+            }
+        };
+        notify(NotifyState::Stopping);
+        agent.stop().await?;
+        match next {
+            Some(wanted) => config = wanted,
+            None => return Ok(()),
         }
-        signal = asked_to_end() => info!(signal, "ending"),
-        never = feed_watchdog(&beats) => match never {},
     }
-    notify(NotifyState::Stopping);
-    agent.stop().await
+}
+
+/// The configuration as it stands on the device now; what is wrong with it is said, and the one in force stays.
+fn reload(layers: &Layers) -> Option<Arc<Config>> {
+    match config::load(layers) {
+        Ok(config) => Some(Arc::new(config)),
+        Err(error) => {
+            error!("{}", error.render(false));
+            error!("the configuration is wrong, the one in force stays");
+            None
+        }
+    }
 }
 
 /// Tells the service manager that all is alive, as long as it is. What hangs is named once, and the watchdog ends it.
@@ -66,15 +113,33 @@ fn notify(state: NotifyState<'_>) {
     }
 }
 
-async fn asked_to_end() -> &'static str {
-    let listen = |kind| signal(kind).expect("the kernel takes handlers for these signals");
-    let (mut term, mut int) = (listen(SignalKind::terminate()), listen(SignalKind::interrupt()));
-    let mut hangup = listen(SignalKind::hangup());
-    loop {
+/// What a signal asks for.
+enum Asked {
+    End(&'static str),
+    Reload,
+}
+
+struct Signals {
+    term: Signal,
+    int: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> Self {
+        let listen = |kind| signal(kind).expect("the kernel takes handlers for these signals");
+        Self {
+            term: listen(SignalKind::terminate()),
+            int: listen(SignalKind::interrupt()),
+            hangup: listen(SignalKind::hangup()),
+        }
+    }
+
+    async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = term.recv() => return "SIGTERM",
-            _ = int.recv() => return "SIGINT",
-            _ = hangup.recv() => warn!("reloading is not there yet in this version: restart to apply a configuration"),
+            _ = self.term.recv() => Asked::End("SIGTERM"),
+            _ = self.int.recv() => Asked::End("SIGINT"),
+            _ = self.hangup.recv() => Asked::Reload,
         }
     }
 }

@@ -1,12 +1,13 @@
 //! The only room that reads a clock: wall time, the boot's monotonic time, and how far the first can be believed.
 //!
-//! Wall time is believed (`synced`) once the kernel says that it is disciplined, or once somebody is seen to set it to
-//! a time that can be (`date -s`, a GPS script, a modem). At that moment an **anchor** is made: what the wall clock
-//! says when the boot's monotonic clock says so much. A reading taken before it carries its monotonic time, so a sink
-//! can put its wall time right (`corrected`); without an anchor it says `untrusted`. History is never rewritten, and
-//! positions in the journal depend on no clock.
+//! Wall time is believed (`synced`) once the kernel, or the daemon that keeps the clock, says that it is disciplined, or
+//! once somebody is seen to set it to a time that can be (`date -s`, a GPS script, a modem). At that moment an **anchor**
+//! is made: what the wall clock says when the boot's monotonic clock says so much. A reading taken before it carries its
+//! monotonic time, so a sink can put its wall time right (`corrected`); without an anchor it says `untrusted`. History is
+//! never rewritten, and positions in the journal depend on no clock.
 
 mod anchors;
+mod chrony;
 mod source;
 
 use std::path::Path;
@@ -18,7 +19,7 @@ use journal::Moment;
 use model::{BootId, Clock as Trust, Event, EventKind, Record, Stamp, Timestamp};
 
 pub use anchors::Anchors;
-pub use source::{BoardClocks, Source};
+pub use source::{BoardClocks, Source, Voucher};
 
 /// How often the clock is looked at for having been set.
 pub const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -50,12 +51,12 @@ struct Shared {
 impl Clock {
     /// The clocks of this boot; anchors are not remembered.
     pub fn of_this_boot() -> Self {
-        Self::new(Box::new(BoardClocks), Anchors::in_memory())
+        Self::new(Box::new(BoardClocks::default()), Anchors::in_memory())
     }
 
     /// The clocks of this boot; anchors are remembered in the journal's folder.
     pub fn with_anchors_in(folder: &Path) -> Self {
-        Self::new(Box::new(BoardClocks), Anchors::open(folder))
+        Self::new(Box::new(BoardClocks::default()), Anchors::open(folder))
     }
 
     /// Clocks read from `source`.
@@ -123,8 +124,10 @@ impl Clock {
         let is_step = step_ms.abs() >= STEP_MS_MIN;
         let was_trusted = shared.is_trusted.load(Ordering::Relaxed);
         let is_plausible = wall.as_millis() >= PLAUSIBLE_FROM_MS;
-        let is_disciplined = shared.source.is_disciplined();
-        let is_trusted = is_plausible && (was_trusted || is_disciplined || is_step);
+        // Only while the answer decides: neither chronyd is to be woken every second for ever, nor a log of audited calls
+        // to be filled with adjtimex.
+        let voucher = if was_trusted { None } else { shared.source.voucher() };
+        let is_trusted = is_plausible && (was_trusted || voucher.is_some() || is_step);
         shared.is_trusted.store(is_trusted, Ordering::Relaxed);
         if is_trusted && !was_trusted {
             self.anchors().make(self.boot, offset_ms);
@@ -132,7 +135,7 @@ impl Clock {
         if !is_step && is_trusted == was_trusted {
             return None;
         }
-        let said_by = if is_disciplined { "kernel" } else { "step" };
+        let said_by = voucher.map_or("step", Voucher::as_str);
         let event = Event::new(self.stamp(), EventKind::ClockSet)
             .with("step_ms", if is_step { step_ms } else { 0 })
             .with("said_by", said_by)

@@ -7,6 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use model::{BootId, Timestamp};
 use rustix::time::{ClockId, clock_gettime};
 
+use super::chrony::{self, Chrony};
+
 /// A board's clocks.
 pub trait Source: Debug + Send + Sync {
     /// Names the boot.
@@ -15,16 +17,45 @@ pub trait Source: Debug + Send + Sync {
     fn wall(&self) -> Timestamp;
     /// Milliseconds since the boot, sleep included.
     fn mono_ms(&self) -> u64;
-    /// Whether something disciplines the wall clock now.
-    fn is_disciplined(&self) -> bool;
+    /// Who says that the wall clock is disciplined, if anybody does. Must not wait.
+    fn voucher(&self) -> Option<Voucher>;
+}
+
+/// Who can say that something disciplines the wall clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Voucher {
+    /// adjtimex(2): whoever disciplines the clock tells the kernel.
+    Kernel,
+    /// systemd-timesyncd's mark.
+    Timesyncd,
+    /// chronyd's answer.
+    Chrony,
+}
+
+impl Voucher {
+    /// As a `clock-set` event names it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Kernel => "kernel",
+            Self::Timesyncd => "timesyncd",
+            Self::Chrony => "chrony",
+        }
+    }
 }
 
 /// The clocks of this machine.
-#[derive(Debug, Clone, Copy)]
-pub struct BoardClocks;
+#[derive(Debug)]
+pub struct BoardClocks {
+    chrony: Chrony,
+}
 
-/// systemd-timesyncd touches it when it has set the clock; `/run` is empty after a boot. It is asked where the kernel
-/// can not be: in a sandbox that denies adjtimex, and on 32 bits.
+impl Default for BoardClocks {
+    fn default() -> Self {
+        Self { chrony: Chrony::at(chrony::COMMAND_PORT) }
+    }
+}
+
+/// systemd-timesyncd touches it when it has set the clock; `/run` is empty after a boot.
 const SYNCHRONIZED: &str = "/run/systemd/timesync/synchronized";
 
 impl Source for BoardClocks {
@@ -49,12 +80,21 @@ impl Source for BoardClocks {
         seconds * 1_000 + u64::try_from(time.tv_nsec).unwrap_or(0) / 1_000_000
     }
 
-    fn is_disciplined(&self) -> bool {
-        kernel_is_disciplined().unwrap_or_else(|| Path::new(SYNCHRONIZED).try_exists().unwrap_or(false))
+    /// The kernel knows best. Where it can not be asked (the unit's sandbox denies adjtimex, and so does 32 bits), the
+    /// two daemons are that boards have.
+    fn voucher(&self) -> Option<Voucher> {
+        if let Some(is_disciplined) = kernel_is_disciplined() {
+            return is_disciplined.then_some(Voucher::Kernel);
+        }
+        if Path::new(SYNCHRONIZED).try_exists().unwrap_or(false) {
+            return Some(Voucher::Timesyncd);
+        }
+        (self.chrony.has_synchronised() == Some(true)).then_some(Voucher::Chrony)
     }
 }
 
-/// What adjtimex(2) says. A query: `modes` is zero, so nothing is set.
+/// What adjtimex(2) says; nothing where it may not be asked (EPERM or ENOSYS in a sandbox), which is not a no. A query:
+/// `modes` is zero, so nothing is set.
 #[cfg(target_pointer_width = "64")]
 fn kernel_is_disciplined() -> Option<bool> {
     use rtime_clock::adjtime::{Timex, adjtimex};

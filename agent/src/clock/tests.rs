@@ -15,6 +15,8 @@ struct BoardState {
     wall_ms: AtomicI64,
     mono_ms: AtomicU64,
     is_disciplined: AtomicBool,
+    /// How often that was asked.
+    asked: AtomicU64,
 }
 
 const NOW: i64 = 1_790_000_000_000;
@@ -43,8 +45,9 @@ impl Source for Board {
         self.0.mono_ms.load(Ordering::Relaxed)
     }
 
-    fn is_disciplined(&self) -> bool {
-        self.0.is_disciplined.load(Ordering::Relaxed)
+    fn voucher(&self) -> Option<Voucher> {
+        self.0.asked.fetch_add(1, Ordering::Relaxed);
+        self.0.is_disciplined.load(Ordering::Relaxed).then_some(Voucher::Chrony)
     }
 }
 
@@ -86,7 +89,7 @@ fn a_board_without_a_battery_starts_in_1970_and_its_readings_are_put_right() {
 }
 
 #[test]
-fn what_the_kernel_disciplines_is_believed_and_what_is_merely_running_is_not() {
+fn what_is_disciplined_is_believed_and_what_is_merely_running_is_not() {
     let board = Board::default();
     board.set(NOW);
     let clock = Clock::new(Box::new(board.clone()), Anchors::in_memory());
@@ -95,10 +98,11 @@ fn what_the_kernel_disciplines_is_believed_and_what_is_merely_running_is_not() {
     assert_eq!(clock.trust(), Trust::Untrusted, "a clock that nobody vouches for");
     board.0.is_disciplined.store(true, Ordering::Relaxed);
     let event = clock.look().expect("it is disciplined now");
-    assert_eq!(event.facts["said_by"], model::Fact::from("kernel"));
+    assert_eq!(event.facts["said_by"], model::Fact::from("chrony"));
     assert_eq!(clock.trust(), Trust::Synced);
     board.pass(1_000);
     assert!(clock.look().is_none(), "said once");
+    assert_eq!(board.0.asked.load(Ordering::Relaxed), 2, "what is trusted is not asked about for ever");
 }
 
 #[test]

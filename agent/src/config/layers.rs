@@ -1,16 +1,20 @@
-//! The layers of a configuration, low to high: the file, `conf.d/*.toml` beside it in name order, and
-//! `TIDEGATE__SECTION__KEY` from the environment. Defaults stand with the values they are the defaults of.
+//! The layers of a configuration, low to high: the file, `conf.d/*.toml` beside it in name order, the revision that came
+//! from afar, and `TIDEGATE__SECTION__KEY` from the environment. Defaults stand with the values they are the defaults of.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
 use super::node::{Node, Tree};
 use super::problem::{ConfigError, Problem};
 use super::source::{At, Sources, read_bounded};
-use super::{Config, check, profile};
+use super::section::{Problems, Section};
+use super::stage::{Fault, Revision, Stage};
+use super::{Config, check, device, journal, profile, remote};
 
 /// Prefix of the environment variables that are configuration.
 const ENV_PREFIX: &str = "TIDEGATE__";
@@ -35,8 +39,76 @@ impl Layers {
     }
 }
 
-/// Loads, merges and checks a configuration.
+/// All layers as one tree, not checked yet.
+pub(super) struct Merged {
+    /// The tree.
+    pub root: Node,
+    /// What its places point into.
+    pub sources: Sources,
+    /// What was wrong on the way.
+    pub problems: Vec<Problem>,
+    /// What of the revision this device does not let be changed from afar.
+    pub outside: Vec<Fault>,
+}
+
+/// Loads, merges and checks a configuration, with the revision from afar that the device holds. One that can not be used
+/// (the file, or the agent, is another by now) is left out: what stands on the device is in force then.
 pub fn load(layers: &Layers) -> Result<Config, ConfigError> {
+    load_staged(layers, &stage_of(layers).0)
+}
+
+/// The same with what is in this stage.
+pub fn load_staged(layers: &Layers, stage: &Stage) -> Result<Config, ConfigError> {
+    match stage.current() {
+        None => load_local(layers),
+        Some(revision) => load_with(layers, revision).or_else(|_| load_local(layers)),
+    }
+}
+
+/// The same with nothing from afar.
+pub fn load_local(layers: &Layers) -> Result<Config, ConfigError> {
+    let Merged { root, sources, problems, .. } = merge(layers, None);
+    check(&root, sources, problems)
+}
+
+/// The same with this revision.
+pub fn load_with(layers: &Layers, revision: &Revision) -> Result<Config, RevisionError> {
+    let Merged { root, sources, problems, outside } = merge(layers, Some(revision));
+    if !outside.is_empty() {
+        return Err(RevisionError { faults: outside });
+    }
+    match check(&root, sources, problems) {
+        Ok(config) => Ok(Config { revision: Some(Arc::new(revision.clone())), ..config }),
+        Err(error) => Err(RevisionError { faults: error.faults() }),
+    }
+}
+
+/// A revision that this device can not use.
+#[derive(Debug, thiserror::Error)]
+#[error("the revision can not be used here")]
+pub struct RevisionError {
+    /// All that is wrong with it.
+    pub faults: Vec<Fault>,
+}
+
+/// Where the journal is, and with it what came from afar, as the device itself says.
+pub fn journal_path(layers: &Layers) -> PathBuf {
+    let Merged { root, .. } = merge(layers, None);
+    let nobody_reads = Problems::default();
+    let section = Section::root(&root, &nobody_reads);
+    let device = device::read(&section);
+    journal::read(&section, &device).path
+}
+
+/// What came from afar; nothing where that can not be read, and why not.
+pub fn stage_of(layers: &Layers) -> (Stage, Option<io::Error>) {
+    match Stage::load(&journal_path(layers)) {
+        Ok(stage) => (stage, None),
+        Err(error) => (Stage::default(), Some(error)),
+    }
+}
+
+pub(super) fn merge(layers: &Layers, revision: Option<&Revision>) -> Merged {
     let mut sources = Sources::default();
     let mut problems = Vec::new();
     let mut root: Option<Node> = None;
@@ -48,6 +120,12 @@ pub fn load(layers: &Layers) -> Result<Config, ConfigError> {
         }
     }
     let mut root = root.expect("the main file is always a layer");
+    let mut outside = Vec::new();
+    if let Some(revision) = revision {
+        sources.add_remote(&revision.revision);
+        outside = remote::outside(&revision.config, &remote::allowed(&root));
+        root.patch(&revision.config);
+    }
     for (name, value) in layers.env.range(ENV_PREFIX.to_owned()..) {
         let Some(path) = name.strip_prefix(ENV_PREFIX) else { break };
         let source = sources.add(format!("environment variable {name}"), value.clone());
@@ -56,7 +134,8 @@ pub fn load(layers: &Layers) -> Result<Config, ConfigError> {
     }
     let folder = layers.file.parent().unwrap_or(Path::new(".")).join("profiles");
     profile::lay_under(&mut root, &folder, &mut sources, &mut problems);
-    check(&root, sources, problems)
+    let outside = outside.into_iter().map(|(path, message)| Fault { path, message }).collect();
+    Merged { root, sources, problems, outside }
 }
 
 fn drop_ins(file: &Path) -> Vec<PathBuf> {

@@ -21,10 +21,13 @@ mod profile;
 mod protocol;
 pub mod proxy;
 pub mod quantity;
+pub mod remote;
 mod sdi12;
 mod section;
+mod shown;
 pub mod sink;
 mod source;
+pub mod stage;
 pub mod tls;
 mod value;
 
@@ -34,10 +37,11 @@ pub use derive::{DeriveConfig, InputConfig};
 pub use device::{DeviceConfig, LocalConfig};
 pub use instrument::{AGENT_INSTRUMENT, InstrumentConfig};
 pub use journal::{JournalConfig, SinkBytes};
-pub use layers::{Layers, load};
+pub use layers::{Layers, RevisionError, journal_path, load, load_local, load_staged, load_with, stage_of};
 pub use port::{PortName, UsbName};
 pub use problem::{ConfigError, Located};
 pub use profile::{About, PROFILE, Simulated, nearest_profile, shipped_profiles, simulated, trial_bus};
+pub use remote::RemoteConfig;
 pub use quantity::{AlarmConfig, ExceptionConfig, Origin, QuantityConfig, TestsConfig};
 pub use sink::{
     BatchConfig, LakeConfig, MqttCompress, MqttConfig, MqttFormat, MqttProfile, MqttVersion, SinkConfig, SinkKind,
@@ -45,8 +49,10 @@ pub use sink::{
 };
 
 pub use section::nearest;
+pub use shown::{ShownKey, keys_with, shown};
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use model::Series;
 
@@ -69,15 +75,56 @@ pub struct Config {
     pub buses: Vec<BusConfig>,
     /// `[sink.*]`, in name order.
     pub sinks: Vec<SinkConfig>,
+    /// `[remote]`, where there is one.
+    pub remote: Option<RemoteConfig>,
     /// SHA-256 over the merged configuration: two devices with the same hash run the same one.
     pub hash: String,
+    /// The revision from afar that is in it.
+    pub revision: Option<Arc<stage::Revision>>,
+    /// What differs where it differs.
+    parts: Parts,
+}
+
+/// The parts of a configuration that can be exchanged by themselves, each with the hash of what was written for it:
+/// `device`, `instrument.do-4`, `sink.lake`, `sink.lake.batch`.
+type Parts = BTreeMap<String, String>;
+
+/// The configuration in force, for all who look it up when they need it.
+#[derive(Debug, Clone)]
+pub struct InForce(Arc<Mutex<Arc<Config>>>);
+
+impl InForce {
+    /// In force from the start.
+    pub fn new(config: Arc<Config>) -> Self {
+        Self(Arc::new(Mutex::new(config)))
+    }
+
+    /// What is in force now.
+    pub fn get(&self) -> Arc<Config> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts another in its place.
+    pub fn set(&self, config: Arc<Config>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = config;
+    }
 }
 
 impl Config {
+    /// The name of the revision from afar that is in force.
+    pub fn revision(&self) -> Option<&str> {
+        self.revision.as_ref().map(|revision| revision.revision.as_str())
+    }
+
     /// What the instruments measure, in the order in which a bus asks or hears them.
     pub fn series(&self) -> Vec<Arc<Series>> {
         let instruments = self.buses.iter().flat_map(|bus| &bus.instruments);
         instruments.flat_map(|instrument| &instrument.quantities).map(|quantity| quantity.series.clone()).collect()
+    }
+
+    /// Whether a part (`bus.rs485`) is the same in both, or in neither.
+    pub fn is_same(&self, other: &Self, part: &str) -> bool {
+        self.parts.get(part) == other.parts.get(part)
     }
 }
 
@@ -99,7 +146,33 @@ fn read(root: &Node, problems: &Problems) -> Config {
     let buses = bus::read_all(&section, &instruments);
     let sinks = sink::read_all(&section, &device);
     let clock = clock::read(&section);
-    section.not_yet("remote");
+    let remote = remote::read(&section, &device, &sinks);
     section.finish();
-    Config { device, journal, clock, local, buses, sinks, hash: layers::hash(root) }
+    let (hash, parts) = (layers::hash(root), parts(root));
+    Config { device, journal, clock, local, buses, sinks, remote, hash, revision: None, parts }
+}
+
+/// Sections whose tables are parts by themselves.
+const NAMED: [&str; 3] = ["bus", "instrument", "sink"];
+
+fn parts(root: &Node) -> Parts {
+    let mut parts = Parts::new();
+    for (key, section) in root.children() {
+        if !NAMED.contains(&key) {
+            parts.insert(key.to_owned(), layers::hash(section));
+            continue;
+        }
+        for (name, node) in section.children() {
+            let mut whole = node.clone();
+            // What a sink's batches are cut by concerns its runner alone.
+            if let Some(batch) = whole.take("batch") {
+                parts.insert(format!("{key}.{name}.batch"), layers::hash(&batch));
+            }
+            parts.insert(format!("{key}.{name}"), layers::hash(&whole));
+        }
+    }
+    if let Some(path) = root.child("journal").and_then(|journal| journal.child("path")) {
+        parts.insert("journal.path".to_owned(), layers::hash(path));
+    }
+    parts
 }

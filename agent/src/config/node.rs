@@ -78,6 +78,20 @@ impl Node {
         }
     }
 
+    /// The children of a table, by key.
+    pub fn children(&self) -> impl Iterator<Item = (&str, &Node)> {
+        let table = if let Tree::Table(table) = &self.value { Some(table) } else { None };
+        table.into_iter().flatten().map(|(key, (_, node))| (key.as_str(), node))
+    }
+
+    /// Takes a child out.
+    pub fn take(&mut self, key: &str) -> Option<Node> {
+        match &mut self.value {
+            Tree::Table(table) => table.remove(key).map(|(_, node)| node),
+            _ => None,
+        }
+    }
+
     /// Lays `over` on top: tables join key by key, everything else is replaced.
     pub fn overlay(&mut self, over: Node) {
         match (&mut self.value, over.value) {
@@ -95,6 +109,26 @@ impl Node {
                 *value = over_value;
                 self.at = over.at;
             }
+        }
+    }
+
+    /// Lays a JSON merge patch (RFC 7386) from afar on top: `null` takes a key out, tables join, all else is replaced.
+    pub fn patch(&mut self, patch: &serde_json::Value) {
+        let serde_json::Value::Object(patch) = patch else {
+            *self = from_json(patch);
+            return;
+        };
+        if !matches!(self.value, Tree::Table(_)) {
+            *self = Node { value: Tree::Table(BTreeMap::new()), at: At::afar() };
+        }
+        let Tree::Table(table) = &mut self.value else { return };
+        for (key, value) in patch {
+            if value.is_null() {
+                table.remove(key);
+                continue;
+            }
+            let empty = || (At::afar(), Node { value: Tree::Table(BTreeMap::new()), at: At::afar() });
+            table.entry(key.clone()).or_insert_with(empty).1.patch(value);
         }
     }
 
@@ -116,6 +150,26 @@ impl Node {
             .or_insert_with(|| (at.clone(), Node { value: Tree::Table(BTreeMap::new()), at: at.clone() }));
         child.1.set(rest, node);
     }
+}
+
+/// A value of a remote revision. A `null` in a list is refused by whatever reads the list, as a text.
+fn from_json(json: &serde_json::Value) -> Node {
+    use serde_json::Value;
+    let value = match json {
+        Value::Null => Tree::Text("null".to_owned()),
+        Value::Bool(flag) => Tree::Bool(*flag),
+        Value::Number(number) => match number.as_i64() {
+            Some(number) => Tree::Integer(number),
+            None => Tree::Float(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        Value::String(text) => Tree::Text(text.clone()),
+        Value::Array(items) => Tree::List(items.iter().map(from_json).collect()),
+        Value::Object(object) => {
+            let held = object.iter().filter(|(_, value)| !value.is_null());
+            Tree::Table(held.map(|(key, value)| (key.clone(), (At::afar(), from_json(value)))).collect())
+        }
+    };
+    Node { value, at: At::afar() }
 }
 
 fn from_table(source: usize, span: Range<usize>, table: &DeTable<'_>, problems: &mut Vec<Problem>) -> Node {

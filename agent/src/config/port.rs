@@ -48,8 +48,18 @@ pub(super) fn read(node: &Node) -> Fit<PortName> {
     match port.strip_prefix("usb:") {
         Some(name) => usb(name).map(PortName::Usb),
         None if port.is_empty() => Err(Misfit::new("a port can not be empty")),
+        None if node.at.is_afar() && !is_serial(&port) => {
+            let misfit = Misfit::new("from afar a port is named below /dev/tty or /dev/serial/, or as usb:");
+            Err(misfit.help("/dev/ttyUSB0, /dev/serial/by-id/..., usb:0403:6001"))
+        }
         None => Ok(PortName::Path(PathBuf::from(port))),
     }
+}
+
+/// Whether nothing but a serial port can have this path.
+fn is_serial(path: &str) -> bool {
+    let is_below = path.starts_with("/dev/tty") || path.starts_with("/dev/serial/");
+    is_below && !path.split('/').any(|part| part == "..")
 }
 
 fn usb(name: &str) -> Fit<UsbName> {

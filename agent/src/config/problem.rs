@@ -4,6 +4,7 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet, renderer::Deco
 use serde::Serialize;
 
 use super::source::{At, Sources};
+use super::stage::Fault;
 
 /// One thing that is wrong.
 #[derive(Debug, Clone)]
@@ -71,6 +72,18 @@ impl ConfigError {
         self.problems.iter().map(|problem| locate(problem, &self.sources)).collect()
     }
 
+    /// The problems without their places, for who can not see the files.
+    pub fn faults(&self) -> Vec<Fault> {
+        let fault = |problem: &Problem| Fault {
+            path: problem.path.clone(),
+            message: match &problem.help {
+                Some(help) => format!("{}: {help}", problem.message),
+                None => problem.message.clone(),
+            },
+        };
+        self.problems.iter().map(fault).collect()
+    }
+
     /// The problems as a person reads them, each with its line of the file.
     pub fn render(&self, is_coloured: bool) -> String {
         let renderer = if is_coloured { Renderer::styled() } else { Renderer::plain() };
@@ -105,6 +118,11 @@ fn clip(text: &str, at: &At) -> std::ops::Range<usize> {
     start..end.min(line_end)
 }
 
+/// The line of a place in a text, counted from 1.
+pub(super) fn line_of(text: &str, at: usize) -> usize {
+    text[..at.min(text.len())].matches('\n').count() + 1
+}
+
 fn locate(problem: &Problem, sources: &Sources) -> Located {
     let source = sources.get(problem.at.source);
     let span = clip(&source.text, &problem.at);
@@ -112,7 +130,7 @@ fn locate(problem: &Problem, sources: &Sources) -> Located {
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
     Located {
         source: source.name.clone(),
-        line: before.matches('\n').count() + 1,
+        line: line_of(&source.text, span.start),
         column: before[line_start..].chars().count() + 1,
         path: problem.path.clone(),
         text: source.text[span].chars().take(TEXT_CHARS_MAX).collect(),

@@ -161,13 +161,6 @@ impl<'a> Section<'a> {
         tables
     }
 
-    /// A key that the documents name and this version does not do: refused in those words, never ignored.
-    pub fn not_yet(&self, key: &str) {
-        if self.entry(key).is_some() {
-            self.refuse(key, Misfit::new(format!("`{key}` is not there yet in this version")).help("take the key out"));
-        }
-    }
-
     /// Refuses every key that nobody asked for.
     pub fn finish(&self) {
         let Tree::Table(table) = &self.node.value else { return };

@@ -488,7 +488,7 @@ fn read_s3(section: &Section<'_>, device: &DeviceConfig) -> Option<S3Config> {
 }
 
 fn read_file(section: &Section<'_>, device: &DeviceConfig) -> Option<FileConfig> {
-    let path = section.require("path", |node| expanded(device)(node).map(PathBuf::from));
+    let path = section.require("path", file(device));
     let lake = read_lake(section, device, Format::Ndjson);
     Some(FileConfig { path: path?, lake })
 }

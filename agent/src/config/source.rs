@@ -20,9 +20,18 @@ pub struct Source {
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
     list: Vec<Source>,
+    remote: Option<Source>,
 }
 
 impl Sources {
+    /// The number of the remote revision: what stands there was written by nobody who has access to this device.
+    pub const REMOTE: usize = usize::MAX;
+
+    /// Takes the remote revision in.
+    pub fn add_remote(&mut self, revision: &str) {
+        self.remote = Some(Source { name: format!("remote revision {revision}"), text: String::new() });
+    }
+
     /// Takes a source in and gives its number.
     pub fn add(&mut self, name: impl Into<String>, text: impl Into<String>) -> usize {
         self.list.push(Source { name: name.into(), text: text.into() });
@@ -31,7 +40,10 @@ impl Sources {
 
     /// The source with this number.
     pub fn get(&self, source: usize) -> &Source {
-        &self.list[source]
+        match &self.remote {
+            Some(remote) if source == Self::REMOTE => remote,
+            _ => &self.list[source],
+        }
     }
 }
 
@@ -42,6 +54,18 @@ pub struct At {
     pub source: usize,
     /// Bytes of its text.
     pub span: Range<usize>,
+}
+
+impl At {
+    /// In the remote revision, which has no lines to point at.
+    pub fn afar() -> Self {
+        Self { source: Sources::REMOTE, span: 0..0 }
+    }
+
+    /// Whether it stands in the remote revision.
+    pub fn is_afar(&self) -> bool {
+        self.source == Sources::REMOTE
+    }
 }
 
 /// The text of a configuration file, refused when it is absurdly large.

@@ -98,13 +98,21 @@ pub fn choice<T: Copy>(choices: &'static [(&'static str, T)]) -> impl FnOnce(&No
 }
 
 /// A text with `{device}`, `{site}`, `{env:NAME}` and `{credential:NAME}` put in place.
+/// What is named from afar can not be found in this device's environment: it could be sent to whoever named it.
 pub fn expanded(device: &DeviceConfig) -> impl FnOnce(&Node) -> Fit<String> {
-    move |node| device.expand(&text(node)?).map_err(Misfit::new)
+    move |node| {
+        let written = text(node)?;
+        if node.at.is_afar() && (written.contains("{env:") || written.contains("{credential:")) {
+            return Err(Misfit::new("neither {env:} nor {credential:} can be named from afar"));
+        }
+        device.expand(&written).map_err(Misfit::new)
+    }
 }
 
 /// The path of a file that is read when it is needed, expanded.
 pub fn file(device: &DeviceConfig) -> impl FnOnce(&Node) -> Fit<PathBuf> {
     move |node| match expanded(device)(node)? {
+        _ if node.at.is_afar() => Err(Misfit::new("no file can be named from afar")),
         empty if empty.is_empty() => Err(Misfit::new("a path can not be empty")),
         path => Ok(PathBuf::from(path)),
     }

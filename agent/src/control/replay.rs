@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use super::journal::Export;
-use crate::sinks::runner::replay::{Replay, Replays};
+use crate::sinks::runner::replay::{Ask, Asks, Replay};
 
 /// What to send again.
 #[derive(Debug, Clone, Deserialize)]
@@ -57,14 +57,14 @@ pub enum ReplayError {
 pub async fn replay(
     wanted: &Wanted,
     reader: &Reader,
-    ways: &BTreeMap<SinkId, Replays>,
+    ways: &BTreeMap<SinkId, Asks>,
 ) -> Result<Replayed, ReplayError> {
     let Wanted { sink, from, to } = wanted;
     let no_sink = || ReplayError::NoSink(sink.clone());
     let way = SinkId::try_new(sink).ok().and_then(|id| ways.get(&id)).ok_or_else(no_sink)?;
     let range = Export { from: Some(from.clone()), to: to.clone(), instrument: None }.range(reader)?;
     let (reply, answer) = oneshot::channel();
-    way.send(Replay { range, reply }).await.map_err(|_| ReplayError::Deaf)?;
+    way.send(Ask::Replay(Replay { range, reply })).await.map_err(|_| ReplayError::Deaf)?;
     let again = answer.await.map_err(|_| ReplayError::Deaf)?.map_err(ReplayError::NotKnown)?;
     let positions = again.iter().map(SeqRange::len).sum();
     Ok(Replayed { sink: sink.clone(), range, again, positions, tail: reader.tail() })

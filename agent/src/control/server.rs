@@ -28,10 +28,10 @@ use super::replay::{self, ReplayError, Wanted};
 use super::status::Status;
 use super::tail::{self, Query};
 use crate::clock::Clock;
-use crate::config::Config;
-use crate::sinks::runner::replay::Replays;
+use crate::config::InForce;
+use crate::sinks::runner::replay::Asks;
 use crate::telemetry::beats::Beats;
-use crate::telemetry::health::Health;
+use crate::telemetry::health::{Health, Shown};
 
 /// Readable and writable for owner and group, nobody else.
 const SOCKET_MODE: u32 = 0o660;
@@ -42,7 +42,7 @@ const END_LIMIT: Duration = Duration::from_millis(500);
 #[derive(Clone)]
 pub struct Answers {
     /// The configuration in force.
-    pub config: Arc<Config>,
+    pub config: InForce,
     /// Everything's health.
     pub health: Arc<Health>,
     /// The journal.
@@ -54,13 +54,13 @@ pub struct Answers {
     /// When the agent started, by the boot's clock.
     pub started_ms: u64,
     /// The ways to ask sinks for a replay.
-    pub replays: Arc<BTreeMap<SinkId, Replays>>,
+    pub replays: Arc<Shown<BTreeMap<SinkId, Asks>>>,
 }
 
 /// Serves on a thread of its own until told to stop. A socket that can not be made is said and done without: the
 /// readings matter more than the questions.
 pub fn start(answers: Answers, beats: Beats, stop: CancellationToken) -> io::Result<std::thread::JoinHandle<()>> {
-    let path = answers.config.local.socket.clone();
+    let path = answers.config.get().local.socket.clone();
     std::thread::Builder::new().name("control".to_owned()).spawn(move || {
         if let Err(error) = serve(&path, answers, beats, &stop) {
             warn!(socket = %path.display(), %error, "no control socket: `status` and `tail` will not reach this agent");
@@ -112,7 +112,7 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
 
 async fn status(State(answers): State<Answers>) -> Json<Status> {
     let Answers { config, health, reader, clock, started_ms, .. } = answers;
-    Json(Status::read(&config, &health, &reader, &clock, started_ms))
+    Json(Status::read(&config.get(), &health, &reader, &clock, started_ms))
 }
 
 async fn tail(State(answers): State<Answers>, Params(query): Params<Query>) -> Response {
@@ -166,7 +166,7 @@ async fn verify(State(answers): State<Answers>) -> Response {
 }
 
 async fn again(State(answers): State<Answers>, Params(wanted): Params<Wanted>) -> Response {
-    match replay::replay(&wanted, &answers.reader, &answers.replays).await {
+    match replay::replay(&wanted, &answers.reader, &answers.replays.get()).await {
         Ok(replayed) => Json(replayed).into_response(),
         Err(error @ ReplayError::NoSink(_)) => (StatusCode::NOT_FOUND, error.to_string()).into_response(),
         Err(error) => (StatusCode::CONFLICT, error.to_string()).into_response(),

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::telemetry::health::{Health, InstrumentHealth, InstrumentState, SinkHealth, SinkState, TlsHealth};
+use crate::telemetry::health::{Health, InstrumentHealth, InstrumentState, RemoteHealth, SinkHealth, SinkState, TlsHealth};
 
 /// The journal is written.
 const JOURNAL_OK: &str = "ok";
@@ -46,6 +46,28 @@ pub struct ConfigStatus {
     pub revision: Option<String>,
     /// Hash over keys and values.
     pub hash: String,
+    /// Who made the revision.
+    #[serde(default)]
+    pub author: Option<String>,
+    /// When, by the author's clock.
+    #[serde(default)]
+    pub at: Option<String>,
+    /// What became of the revision that was asked for last.
+    #[serde(default)]
+    pub last: Option<RemoteHealth>,
+}
+
+impl ConfigStatus {
+    fn of(config: &Config, last: Option<RemoteHealth>) -> Self {
+        let revision = config.revision.as_deref();
+        Self {
+            revision: revision.map(|revision| revision.revision.clone()),
+            hash: config.hash.clone(),
+            author: revision.and_then(|revision| revision.author.clone()),
+            at: revision.and_then(|revision| revision.at.clone()),
+            last,
+        }
+    }
 }
 
 /// The clock.
@@ -230,7 +252,7 @@ impl Status {
             site: config.device.site.to_string(),
             epoch: reader.epoch().map_or_else(String::new, |epoch| epoch.to_string()),
             uptime_s: stamp.mono_ms.saturating_sub(started_ms) / 1_000,
-            config: ConfigStatus { revision: None, hash: config.hash.clone() },
+            config: ConfigStatus::of(config, health.remote.get()),
             clock: ClockStatus { state: stamp.clock },
             journal: JournalStatus {
                 state: if trouble.is_none() { JOURNAL_OK } else { "degraded" }.to_owned(),
@@ -244,10 +266,11 @@ impl Status {
             },
             instruments: health
                 .instruments
+                .get()
                 .iter()
                 .map(|instrument| instrument_status(instrument, stamp.mono_ms))
                 .collect(),
-            sinks: health.sinks.iter().map(|sink| sink_status(sink, head, stamp.time)).collect(),
+            sinks: health.sinks.get().iter().map(|sink| sink_status(sink, head, stamp.time)).collect(),
         }
     }
 

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -62,7 +62,7 @@ const HELD_LONG: Duration = Duration::from_secs(24 * 3_600);
 pub const PUBLISH_BYTES_MAX: usize = 128 << 10;
 
 /// What is published, and what the broker is told of it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Message {
     /// Where to.
     pub topic: String,
@@ -116,6 +116,39 @@ pub struct Presence {
     pub gone: Bytes,
     /// Called when another client has come with our id.
     pub on_taken_over: Arc<dyn Fn() + Send + Sync>,
+    /// What is listened to, where something is.
+    pub listening: Option<Listening>,
+}
+
+/// Topics that are listened to, and who is told.
+#[derive(Debug, Clone)]
+pub struct Listening {
+    /// Topic filters, subscribed to at QoS 1 on every connection.
+    pub topics: Vec<String>,
+    /// Gets what comes. Where it is full, what comes is dropped and that is said: what matters is retained, or asked again.
+    pub heard: mpsc::Sender<Heard>,
+}
+
+/// What came in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    /// A connection was made, and the topics were subscribed to.
+    Connected,
+    /// A message.
+    Message {
+        /// Where.
+        topic: String,
+        /// What; at most 128 KiB.
+        payload: Bytes,
+    },
+}
+
+impl Listening {
+    fn tell(&self, heard: Heard) {
+        if self.heard.try_send(heard).is_err() {
+            warn!("messages come faster than they are dealt with, one was dropped");
+        }
+    }
 }
 
 /// A way to publish over the connection; clones share it.

@@ -98,6 +98,14 @@ impl Keeper {
         }
     }
 
+    /// Changes how the journal is kept; its place stays.
+    pub fn adjust(&mut self, change: impl FnOnce(&mut Settings)) {
+        change(&mut self.settings);
+        if let Some(journal) = &mut self.journal {
+            journal.adjust(self.settings.clone());
+        }
+    }
+
     /// Removes what is not to be kept, and gives the losses to be told.
     pub fn retain(&mut self, drained: Seq) -> Result<Vec<Gap>, JournalError> {
         let Some(journal) = self.journal.as_mut().filter(|_| self.trouble.is_none()) else { return Ok(Vec::new()) };

@@ -37,6 +37,8 @@ use ring::Ring;
 const WAITING_READINGS_MAX: usize = 32_768;
 /// Messages that may wait; each holds at least one reading.
 const WAITING_MESSAGES_MAX: usize = 4_096;
+/// How long who adjusts the journal waits for a place in a full queue.
+const ADJUST_WAIT: Duration = Duration::from_millis(20);
 /// How often generations are looked at for removal.
 const RETAIN_EVERY_MS: u64 = 1_000;
 /// The share of the interval that a first reading waits for others: 100 ms of a second.
@@ -46,6 +48,7 @@ const EARLY_SHARE_MAX: u64 = 2;
 
 enum Message {
     Records(Vec<Record>),
+    Adjust(Box<Adjusted>),
     Flush(oneshot::Sender<()>),
 }
 
@@ -55,6 +58,13 @@ pub struct Inbox {
     tx: SyncSender<Message>,
     waiting: Arc<AtomicUsize>,
     health: Arc<JournalHealth>,
+}
+
+/// What of the journal's configuration is exchanged under way: all but its place.
+struct Adjusted {
+    config: JournalConfig,
+    reserved_bytes: u64,
+    sinks: Vec<Arc<SinkHealth>>,
 }
 
 /// There is no room; the records come back.
@@ -81,9 +91,21 @@ impl Inbox {
                 subtract(&self.health.at_risk, at_risk);
                 match message {
                     Message::Records(records) => Err(Full(records)),
-                    Message::Flush(_) => Ok(()),
+                    Message::Flush(_) | Message::Adjust(_) => Ok(()),
                 }
             }
+        }
+    }
+
+    /// From now on the journal is kept like this, for these sinks. Waits for a place: who is told must be told.
+    pub async fn adjust(&self, config: JournalConfig, reserved_bytes: u64, sinks: Vec<Arc<SinkHealth>>) {
+        let mut message = Message::Adjust(Box::new(Adjusted { config, reserved_bytes, sinks }));
+        loop {
+            message = match self.tx.try_send(message) {
+                Ok(()) | Err(TrySendError::Disconnected(_)) => return,
+                Err(TrySendError::Full(message)) => message,
+            };
+            tokio::time::sleep(ADJUST_WAIT).await;
         }
     }
 
@@ -157,14 +179,7 @@ pub fn open(
     health: &Arc<JournalHealth>,
     sinks: Vec<Arc<SinkHealth>>,
 ) -> Result<Opened, JournalError> {
-    let settings = Settings {
-        max_bytes: config.max_bytes,
-        reserved_bytes,
-        when_full: config.when_full,
-        probe,
-        keep_delivered_ms: u64::try_from(config.keep_delivered.as_millis()).unwrap_or(u64::MAX),
-        ..Settings::at(&config.path)
-    };
+    let settings = Settings { probe, ..settings_of(config, reserved_bytes) };
     let (keeper, reader) = Keeper::open(settings, clock)?;
     health.trouble.set(keeper.trouble().map(str::to_owned));
     let (tx, rx) = sync_channel(WAITING_MESSAGES_MAX);
@@ -192,6 +207,16 @@ pub fn open(
         owed: Vec::new(),
     };
     Ok(Opened { writer, inbox, reader, head, alarms: heard_by })
+}
+
+fn settings_of(config: &JournalConfig, reserved_bytes: u64) -> Settings {
+    Settings {
+        max_bytes: config.max_bytes,
+        reserved_bytes,
+        when_full: config.when_full,
+        keep_delivered_ms: u64::try_from(config.keep_delivered.as_millis()).unwrap_or(u64::MAX),
+        ..Settings::at(&config.path)
+    }
 }
 
 impl Writer {
@@ -236,6 +261,14 @@ impl Writer {
                 self.health.dropped_total.fetch_add(fallen, Ordering::Relaxed);
             }
             Message::Flush(reply) => self.flushes.push(reply),
+            Message::Adjust(adjusted) => {
+                let Adjusted { config, reserved_bytes, sinks } = *adjusted;
+                self.keeper.adjust(|settings| {
+                    *settings = Settings { path: settings.path.clone(), probe: settings.probe.take(), ..settings_of(&config, reserved_bytes) };
+                });
+                self.config = JournalConfig { path: self.config.path.clone(), ..config };
+                self.sinks = sinks;
+            }
         }
     }
 

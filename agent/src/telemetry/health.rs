@@ -5,6 +5,8 @@
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use serde::{Deserialize, Serialize};
+
 use model::{BusId, InstrumentId, Quality, SinkId, Timestamp, Value};
 
 /// A value under a lock that outlives a panic of its writer: health is shown as it last was.
@@ -39,11 +41,24 @@ impl<T: Clone> Shown<T> {
 #[derive(Debug)]
 pub struct Health {
     /// One an instrument, in the order of the configuration.
-    pub instruments: Vec<Arc<InstrumentHealth>>,
+    pub instruments: Shown<Vec<Arc<InstrumentHealth>>>,
     /// One a sink.
-    pub sinks: Vec<Arc<SinkHealth>>,
+    pub sinks: Shown<Vec<Arc<SinkHealth>>>,
     /// The journal's.
     pub journal: Arc<JournalHealth>,
+    /// What became of the revision that was asked for last.
+    pub remote: Shown<Option<RemoteHealth>>,
+}
+
+/// What became of a revision of the configuration that came from afar.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemoteHealth {
+    /// Its name.
+    pub revision: String,
+    /// `pending`, `applied`, `rejected` or `rolled-back`.
+    pub status: String,
+    /// Why not, in words.
+    pub errors: Vec<String>,
 }
 
 /// Whether an instrument's port is open.

@@ -89,6 +89,13 @@ impl Journal {
         Ok((journal, reader))
     }
 
+    /// Keeps the journal like this from now on, at the same place. A smaller budget is met before the next commit.
+    pub fn adjust(&mut self, settings: Settings) {
+        let path = std::mem::take(&mut self.settings.path);
+        self.settings = Settings { path, ..settings };
+        self.used_at_most = u64::MAX / 2;
+    }
+
     /// Minted when the journal was created.
     pub fn epoch(&self) -> &Epoch {
         &self.shelf.epoch

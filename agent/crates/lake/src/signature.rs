@@ -76,12 +76,16 @@ impl VerifyingKey {
         bytes.try_into().map(Self).map_err(|_| KeyError::Kind)
     }
 
+    /// Whether the holder of the private half signed this message.
+    pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        UnparsedPublicKey::new(&ED25519, self.0).verify(message, signature).is_ok()
+    }
+
     /// Whether the device signed this line; none if nobody did.
     pub fn has_signed(&self, line: &str) -> Option<bool> {
         let (open, rest) = line.rsplit_once(",\"sig\":\"")?;
         let signature = rest.strip_suffix("\"}").and_then(|digits| hex::decode(digits).ok());
-        let key = UnparsedPublicKey::new(&ED25519, self.0);
-        Some(signature.is_some_and(|signature| key.verify(format!("{open}}}").as_bytes(), &signature).is_ok()))
+        Some(signature.is_some_and(|signature| self.verifies(format!("{open}}}").as_bytes(), &signature)))
     }
 }
 

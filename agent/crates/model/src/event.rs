@@ -35,11 +35,13 @@ pub enum EventKind {
     ConfigRolledBack,
     /// Records were lost: see [`Gap`].
     Gap,
+    /// Something was done that was asked for from afar.
+    Command,
 }
 
 impl EventKind {
     /// All kinds, in the order of their numbers on disk. Append only.
-    pub const ALL: [EventKind; 11] = [
+    pub const ALL: [EventKind; 12] = [
         EventKind::Boot,
         EventKind::ClockSet,
         EventKind::InstrumentDown,
@@ -51,6 +53,7 @@ impl EventKind {
         EventKind::ConfigRejected,
         EventKind::ConfigRolledBack,
         EventKind::Gap,
+        EventKind::Command,
     ];
 
     /// The word used in JSON, Parquet and on the screen.
@@ -67,6 +70,7 @@ impl EventKind {
             EventKind::ConfigRejected => "config-rejected",
             EventKind::ConfigRolledBack => "config-rolled-back",
             EventKind::Gap => "gap",
+            EventKind::Command => "command",
         }
     }
 

@@ -22,11 +22,11 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::connect::{Course, Route};
 use super::version::Version;
-use super::{Message, Presence};
+use super::{Heard, Message, Presence};
 
 /// Connecting, TLS and CONNACK together: a cellular modem with a TPM needs it.
 const CONNECT_TIMEOUT_S: u64 = 30;
@@ -34,6 +34,8 @@ const CONNECT_TIMEOUT_S: u64 = 30;
 const PACKET_BYTES_MAX: u32 = 160 << 10;
 /// Requests on their way to the event loop; the window of publishes is the runner's.
 const REQUESTS_MAX: usize = 4;
+/// Topics of one SUBSCRIBE: AWS IoT Core takes no more.
+const SUBSCRIPTIONS_MAX: usize = 8;
 /// Publishes under way at once, the runner's window and the birth. The library sets room for 65,535 aside unless told:
 /// 18 MB a connection.
 const IN_FLIGHT_MAX: u16 = 32;
@@ -148,6 +150,10 @@ enum Step {
     Taken { packet_bytes_max: usize },
     /// It said something, which answers what we sent or does not.
     Heard { is_answer: bool },
+    /// A message came to a topic that is listened to.
+    Message { topic: Bytes, payload: Bytes },
+    /// What became of a subscription: how many of its topics were refused.
+    Subscribed { refused: usize },
     /// Something went out that has to be answered.
     Asked,
     /// Nothing that matters here.
@@ -205,6 +211,13 @@ impl Client {
         match self {
             Client::V5(client) => v5::try_retain(client, topic, payload).is_ok(),
             Client::V4(client) => v4::try_retain(client, topic, payload).is_ok(),
+        }
+    }
+
+    fn try_subscribe(&self, topics: &[String]) -> bool {
+        match self {
+            Client::V5(client) => v5::try_subscribe(client, topics).is_ok(),
+            Client::V4(client) => v4::try_subscribe(client, topics).is_ok(),
         }
     }
 
@@ -349,12 +362,21 @@ impl Session {
                 Ok(Step::Taken { packet_bytes_max }) => {
                     if let Some(on_connected) = on_connected.take() {
                         self.say_birth();
+                        self.subscribe();
                         let verdict = Arc::clone(&verdict);
                         let pipe = Pipe { client: self.client.clone(), packet_bytes_max, verdict };
                         on_connected().send_replace(Some(pipe));
                     }
                 }
                 Ok(Step::Heard { is_answer }) => unanswered.heard(is_answer),
+                Ok(Step::Message { topic, payload }) => {
+                    unanswered.heard(false);
+                    self.pass_on(&topic, payload);
+                }
+                Ok(Step::Subscribed { refused }) => {
+                    unanswered.heard(true);
+                    self.subscribed(refused);
+                }
                 Ok(Step::Asked) => unanswered.sent(),
                 Ok(Step::Other) => {}
                 Err(failure) => {
@@ -392,6 +414,30 @@ impl Session {
         if self.says_birth && !self.client.try_retain(&self.presence.topic, (self.presence.birth)()) {
             debug!("birth not queued");
         }
+    }
+
+    /// Subscribes to what is listened to. Like the birth it is left out where connections end over it.
+    fn subscribe(&self) {
+        let Some(listening) = self.presence.listening.as_ref().filter(|_| self.says_birth) else { return };
+        for topics in listening.topics.chunks(SUBSCRIPTIONS_MAX) {
+            if !self.client.try_subscribe(topics) {
+                warn!("no room for a subscription, the next connection subscribes");
+            }
+        }
+    }
+
+    fn subscribed(&self, refused: usize) {
+        if refused > 0 {
+            warn!(refused, "the broker refuses subscriptions: nothing can be done from afar through them");
+        }
+        if let Some(listening) = &self.presence.listening {
+            listening.tell(Heard::Connected);
+        }
+    }
+
+    fn pass_on(&self, topic: &[u8], payload: Bytes) {
+        let (Some(listening), Ok(topic)) = (&self.presence.listening, std::str::from_utf8(topic)) else { return };
+        listening.tell(Heard::Message { topic: topic.to_owned(), payload });
     }
 
     /// The retained status and a DISCONNECT, so that the broker keeps the will to itself; as far as the link lets us.

@@ -3,7 +3,7 @@
 //! What MQTT 5 tells beside a payload falls away: content type, expiry, topic aliases, the largest packet.
 
 use rumqttc4::mqttbytes::QoS;
-use rumqttc4::mqttbytes::v4::{LastWill, Packet};
+use rumqttc4::mqttbytes::v4::{LastWill, Packet, SubscribeFilter, SubscribeReasonCode};
 use rumqttc4::{
     AsyncClient, ClientError, ConnectionError, Event, EventLoop, MqttOptions, Outgoing, PublishNotice, PublishOptions,
     SessionMode,
@@ -45,10 +45,14 @@ impl Connection {
     pub async fn poll(&mut self) -> Result<Step, Failure> {
         Ok(match self.eventloop.poll().await.map_err(|error| failure(&error))? {
             Event::Incoming(Packet::ConnAck(_)) => Step::Taken { packet_bytes_max: usize::MAX },
+            Event::Incoming(Packet::Publish(message)) => Step::Message { topic: message.topic, payload: message.payload },
+            Event::Incoming(Packet::SubAck(answer)) => Step::Subscribed {
+                refused: answer.return_codes.iter().filter(|code| !matches!(code, SubscribeReasonCode::Success(_))).count(),
+            },
             Event::Incoming(packet) => {
                 Step::Heard { is_answer: matches!(packet, Packet::PubAck(_) | Packet::PingResp) }
             }
-            Event::Outgoing(Outgoing::Publish(_) | Outgoing::PingReq) => Step::Asked,
+            Event::Outgoing(Outgoing::Publish(_) | Outgoing::PingReq | Outgoing::Subscribe(_)) => Step::Asked,
             Event::Outgoing(_) => Step::Other,
         })
     }
@@ -63,6 +67,11 @@ pub async fn publish(client: &AsyncClient, message: &Message) -> Result<PublishN
 /// The same for what is retained on the status topic, without waiting for a place.
 pub fn try_retain(client: &AsyncClient, topic: &str, payload: bytes::Bytes) -> Result<(), ClientError> {
     client.try_publish(topic.to_owned(), payload, PublishOptions::new(QoS::AtLeastOnce).retained())
+}
+
+/// Subscribes at QoS 1, without waiting for a place.
+pub fn try_subscribe(client: &AsyncClient, topics: &[String]) -> Result<(), ClientError> {
+    client.try_subscribe_many(topics.iter().map(|topic| SubscribeFilter::new(topic.clone(), QoS::AtLeastOnce)))
 }
 
 /// Waits for the PUBACK; false: the connection ended before.

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use rumqttc::mqttbytes::QoS;
-use rumqttc::mqttbytes::v5::{DisconnectReasonCode, LastWill, Packet, PubAckReason, PublishProperties};
+use rumqttc::mqttbytes::v5::{DisconnectReasonCode, LastWill, Packet, PubAckReason, PublishProperties, SubscribeReasonCode};
+use rumqttc::mqttbytes::v5::SubscribeFilter;
 use rumqttc::{
     AsyncClient, ClientError, ConnectionError, Event, EventLoop, MqttOptions, Outgoing, PublishNotice,
     PublishNoticeError, PublishOptions, SessionMode, StateError, TopicAliasPolicy,
@@ -53,10 +54,14 @@ impl Connection {
                 let packet_bytes_max = most.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
                 Step::Taken { packet_bytes_max }
             }
+            Event::Incoming(Packet::Publish(message)) => Step::Message { topic: message.topic, payload: message.payload },
+            Event::Incoming(Packet::SubAck(answer)) => Step::Subscribed {
+                refused: answer.return_codes.iter().filter(|code| !matches!(code, SubscribeReasonCode::Success(_))).count(),
+            },
             Event::Incoming(packet) => {
                 Step::Heard { is_answer: matches!(packet, Packet::PubAck(_) | Packet::PingResp) }
             }
-            Event::Outgoing(Outgoing::Publish(_) | Outgoing::PingReq) => Step::Asked,
+            Event::Outgoing(Outgoing::Publish(_) | Outgoing::PingReq | Outgoing::Subscribe(_)) => Step::Asked,
             Event::Outgoing(_) | Event::Auth(_) => Step::Other,
         })
     }
@@ -80,6 +85,11 @@ pub async fn publish(client: &AsyncClient, message: &Message) -> Result<PublishN
 /// The same for what is retained on the status topic, without waiting for a place.
 pub fn try_retain(client: &AsyncClient, topic: &str, payload: bytes::Bytes) -> Result<(), ClientError> {
     client.try_publish(topic.to_owned(), payload, PublishOptions::new(QoS::AtLeastOnce).retained())
+}
+
+/// Subscribes at QoS 1, without waiting for a place.
+pub fn try_subscribe(client: &AsyncClient, topics: &[String]) -> Result<(), ClientError> {
+    client.try_subscribe_many(topics.iter().map(|topic| SubscribeFilter::new(topic.clone(), QoS::AtLeastOnce)))
 }
 
 /// Waits for the PUBACK. `None`: the connection ended before.

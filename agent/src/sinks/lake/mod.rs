@@ -18,12 +18,12 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use lake::{About, Format, Home, ManifestLine, Origin, Query, SigningKey};
-use model::{Day, Epoch, Numbered, RangeSet, SeqRange, Timestamp};
+use model::{Day, Epoch, Numbered, RangeSet, SeqRange, Tags, Timestamp};
 use tokio::task::block_in_place;
 
 use super::{Batch, BatchLimits, DeliverError, Sink};
 use crate::clock::Clock;
-use crate::config::{DeviceConfig, LakeConfig, SinkConfig};
+use crate::config::{DeviceConfig, InForce, LakeConfig, SinkConfig};
 use announce::News;
 use ledger::Ledger;
 use manifest::Standing;
@@ -44,7 +44,8 @@ pub struct LakeSink {
     format: Format,
     origin: Origin,
     home: Home,
-    about: About,
+    tags: Tags,
+    in_force: InForce,
     limits: BatchLimits,
     manifest_every: Duration,
     clock: Clock,
@@ -68,6 +69,8 @@ pub struct Place<'a> {
     pub epoch: &'a Epoch,
     /// The clocks.
     pub clock: &'a Clock,
+    /// The configuration, whose revision a manifest line names.
+    pub in_force: &'a InForce,
 }
 
 impl LakeSink {
@@ -79,7 +82,7 @@ impl LakeSink {
         place: Place<'_>,
         news: Option<Arc<News>>,
     ) -> std::io::Result<Self> {
-        let Place { journal, device, epoch, clock } = place;
+        let Place { journal, device, epoch, clock, in_force } = place;
         let origin = Origin {
             prefix: config.prefix.clone(),
             site: device.site.clone(),
@@ -87,8 +90,6 @@ impl LakeSink {
             epoch: epoch.clone(),
         };
         let home = Home { prefix: origin.prefix.clone(), site: origin.site.clone(), device: origin.device.clone() };
-        let about =
-            About { agent: env!("CARGO_PKG_VERSION").to_owned(), config_revision: None, tags: device.tags.clone() };
         let limits = BatchLimits {
             age_max: sink.batch.max_age,
             records_max: sink.batch.max_readings.min(OBJECT_RECORDS_MAX),
@@ -105,7 +106,8 @@ impl LakeSink {
             format: config.format,
             origin,
             home,
-            about,
+            tags: device.tags.clone(),
+            in_force: in_force.clone(),
             limits,
             manifest_every: config.manifest_every,
             clock: clock.clone(),
@@ -190,7 +192,12 @@ impl Sink for LakeSink {
     fn encode(&self, range: SeqRange, records: &[Numbered]) -> Result<Batch, DeliverError> {
         let refuse = |error: lake::LakeError| DeliverError::reject(format!("can not be encoded: {error}"));
         let batch = lake::Batch { range, records };
-        let object = lake::encode(self.format, &self.origin, batch, &self.about).map_err(refuse)?;
+        let about = About {
+            agent: env!("CARGO_PKG_VERSION").to_owned(),
+            config_revision: self.in_force.get().revision().map(str::to_owned),
+            tags: self.tags.clone(),
+        };
+        let object = lake::encode(self.format, &self.origin, batch, &about).map_err(refuse)?;
         let note = object.line.to_text().map_err(refuse)?;
         Ok(Batch { range, key: object.key, bytes: object.bytes.into(), note: note.into() })
     }

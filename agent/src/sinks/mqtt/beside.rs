@@ -51,17 +51,22 @@ pub enum Turn {
 impl Beside {
     /// Publishes to `<topic>/<name>`, however long it takes; false if the broker refuses it for good.
     pub async fn publish(&mut self, name: &str, payload: Vec<u8>, content_type: &'static str, turn: Turn) -> bool {
-        let Self { link, meter, clock, topic, unlucky } = self;
-        meter.spend(u64::try_from(payload.len()).unwrap_or(u64::MAX), Instant::now(), clock.now());
-        let topic = format!("{topic}/{name}");
+        let topic = format!("{}/{name}", self.topic);
         let message =
             Message { topic, payload: payload.into(), content_type: Some(content_type), ..Message::default() };
+        self.send(&message, turn).await
+    }
+
+    /// The same for any message.
+    pub async fn send(&mut self, message: &Message, turn: Turn) -> bool {
+        let Self { link, meter, clock, unlucky, .. } = self;
+        meter.spend(u64::try_from(message.payload.len()).unwrap_or(u64::MAX), Instant::now(), clock.now());
         let mut backoff = Backoff::new(RETRY_WAITS.0, RETRY_WAITS.1);
         let mut refusals = 0;
         loop {
             let sent = match turn {
-                Turn::Ahead => link.publish_ahead(&message).await,
-                Turn::Queued => link.publish(&message).await,
+                Turn::Ahead => link.publish_ahead(message).await,
+                Turn::Queued => link.publish(message).await,
             };
             match sent {
                 Ok(()) => {

@@ -5,22 +5,26 @@ use std::sync::Arc;
 use model::{Event, EventKind, Record};
 use tracing::warn;
 
-use crate::config::{Config, MqttConfig, SinkConfig, SinkKind};
-use crate::link::Presence;
+use crate::config::{Config, InForce, MqttConfig, SinkConfig, SinkKind};
+use crate::link::{Listening, Presence};
 use crate::sinks::runner::Surroundings;
 
 /// The presence of the sink that works with `with`.
-pub fn of(config: &Config, mqtt: &MqttConfig, with: &Surroundings) -> Presence {
-    let Config { device, sinks, hash, .. } = config;
+pub fn of(in_force: &InForce, mqtt: &MqttConfig, with: &Surroundings, listening: Option<Listening>) -> Presence {
+    let config = in_force.get();
+    let Config { device, sinks, .. } = &*config;
     // Two connections with one id throw each other out for ever; the first sink has the device's.
     let is_mqtt = |sink: &&SinkConfig| matches!(sink.kind, SinkKind::Mqtt(_));
     let is_first = sinks.iter().find(is_mqtt).is_none_or(|first| first.id == with.id);
     let client_id = if is_first { device.id.to_string() } else { format!("{}-{}", device.id, with.id) };
-    let (device, hash, clock, reader) = (device.id.clone(), hash.clone(), with.clock.clone(), with.reader.clone());
+    let (device, in_force, clock, reader) =
+        (device.id.clone(), in_force.clone(), with.clock.clone(), with.reader.clone());
     let health = with.health.clone();
     let birth = move || {
+        let config = in_force.get();
         let birth = serde_json::json!({
-            "state": "online", "device": device, "version": env!("CARGO_PKG_VERSION"), "config_hash": hash,
+            "state": "online", "device": device, "version": env!("CARGO_PKG_VERSION"), "config_hash": config.hash,
+            "revision": config.revision(),
             "boot_id": clock.boot().to_string(), "time": clock.now(), "clock": clock.stamp().clock,
             "backlog": health.lag(reader.head().0),
         });
@@ -35,5 +39,5 @@ pub fn of(config: &Config, mqtt: &MqttConfig, with: &Surroundings) -> Presence {
     };
     let gone = serde_json::json!({"state": "offline"}).to_string().into();
     let topic = format!("{}/status", mqtt.beside);
-    Presence { client_id, topic, birth: Arc::new(birth), gone, on_taken_over: Arc::new(on_taken_over) }
+    Presence { client_id, topic, birth: Arc::new(birth), gone, on_taken_over: Arc::new(on_taken_over), listening }
 }

@@ -41,7 +41,7 @@ use crate::telemetry::logs::chain;
 use deliver::{End, Outcome, deliver};
 use flow::Flow;
 use plan::{Next, Plan, Waiting};
-use replay::{Looked, Looks, Replay};
+use replay::{Ask, Looked, Looks};
 use sealed::sealed_bytes;
 
 /// How often a cursor that moved is written where nothing but duplicates hangs on it.
@@ -95,7 +95,7 @@ pub struct Surroundings {
 pub fn run<S: Sink>(
     mut make: impl FnMut(&Epoch) -> std::io::Result<S> + Send + 'static,
     with: Surroundings,
-    replays: mpsc::Receiver<Replay>,
+    replays: mpsc::Receiver<Ask>,
     stop: CancellationToken,
 ) -> impl Future<Output = ()> + Send + 'static {
     let mut opened = open(&mut make, &with);
@@ -155,6 +155,8 @@ pub struct Runner<S> {
     live_from: Seq,
     /// The newest go now, whatever their age.
     is_newest_due: bool,
+    /// What lies before it goes now: somebody asked for it.
+    flush_to: Seq,
     /// Positions of batches one of which the far side closed the connection for, and how often the one that goes alone was.
     suspects: RangeSet,
     refusals: u32,
@@ -176,7 +178,7 @@ pub struct Runner<S> {
 }
 
 enum Action {
-    Replay(Replay),
+    Ask(Ask),
     PutBack(Looked),
     Take(Outcome),
     Start(SeqRange),
@@ -221,6 +223,7 @@ impl<S: Sink> Runner<S> {
             flow: Flow::default(),
             live_from: Seq(0),
             is_newest_due: false,
+            flush_to: Seq(0),
             suspects: RangeSet::new(),
             refusals: 0,
             shunned: RangeSet::new(),
@@ -237,7 +240,7 @@ impl<S: Sink> Runner<S> {
     }
 
     /// Delivers until told to stop.
-    pub async fn run(mut self, mut replays: mpsc::Receiver<Replay>, stop: CancellationToken) {
+    pub async fn run(mut self, mut replays: mpsc::Receiver<Ask>, stop: CancellationToken) {
         if let Err(error) = self.deliver_for_ever(&mut replays, &stop).await {
             // No matter of waiting: a defect, or a journal of a later format. This loop only says what it saw.
             let error = chain(&error);
@@ -250,7 +253,7 @@ impl<S: Sink> Runner<S> {
 
     async fn deliver_for_ever(
         &mut self,
-        replays: &mut mpsc::Receiver<Replay>,
+        replays: &mut mpsc::Receiver<Ask>,
         stop: &CancellationToken,
     ) -> Result<(), JournalError> {
         self.resume_named();
@@ -283,7 +286,8 @@ impl<S: Sink> Runner<S> {
             Action::Take(outcome) => self.take(outcome)?,
             Action::Start(range) => self.start(range).await?,
             Action::Store => self.store()?,
-            Action::Replay(replay) => self.look_for_replay(replay)?,
+            Action::Ask(Ask::Replay(replay)) => self.look_for_replay(replay)?,
+            Action::Ask(Ask::Flush(reply)) => self.flush(reply),
             Action::PutBack(looked) => self.put_back(looked)?,
             Action::Tend => {
                 self.tend(false).await;
@@ -316,7 +320,7 @@ impl<S: Sink> Runner<S> {
     /// Chooses what to do next; changes nothing that a dropped future would lose.
     async fn choose(
         &mut self,
-        replays: &mut mpsc::Receiver<Replay>,
+        replays: &mut mpsc::Receiver<Ask>,
         stop: &CancellationToken,
     ) -> Result<Action, JournalError> {
         let is_reachable = self.sink.is_reachable();
@@ -346,7 +350,7 @@ impl<S: Sink> Runner<S> {
         let (is_moved, is_spent) = (self.is_moved, !self.spent.is_empty());
         Ok(tokio::select! {
             Some(outcome) = self.under_way.next() => Action::Take(outcome),
-            Some(replay) = replays.recv() => Action::Replay(replay),
+            Some(replay) = replays.recv() => Action::Ask(replay),
             Some(looked) = self.looks.next() => Action::PutBack(looked),
             () = self.sink.reachable(), if !is_reachable => Action::Look,
             () = sleep_until(self.tend_at) => Action::Tend,

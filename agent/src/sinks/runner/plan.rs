@@ -157,6 +157,7 @@ impl<S: Sink> Runner<S> {
         let waiting = self.first_waiting(lane, hole, limits, is_oldest).await?;
         let now_ms = self.with.clock.mono_ms();
         let is_held = now_ms < waiting.held_until_ms;
+        let is_due = is_due || hole.first < self.flush_to;
         if is_oldest {
             self.with.health.is_held.store(is_held, Ordering::Relaxed);
         }

@@ -22,14 +22,22 @@ pub struct Replay {
     pub reply: oneshot::Sender<Result<Vec<SeqRange>, String>>,
 }
 
-/// The way to ask a sink.
-pub type Replays = mpsc::Sender<Replay>;
+/// What a sink can be asked.
+pub enum Ask {
+    /// To send a range of positions again.
+    Replay(Replay),
+    /// To send what there is now, whatever its age; says how many records that are.
+    Flush(oneshot::Sender<u64>),
+}
 
-/// Replays that wait for a sink.
+/// The way to ask a sink.
+pub type Asks = mpsc::Sender<Ask>;
+
+/// Questions that wait for a sink.
 const WAITING_MAX: usize = 4;
 
 /// A way to ask a sink, and the sink's end of it.
-pub fn channel() -> (Replays, mpsc::Receiver<Replay>) {
+pub fn channel() -> (Asks, mpsc::Receiver<Ask>) {
     mpsc::channel(WAITING_MAX)
 }
 
@@ -57,6 +65,14 @@ impl<S: Sink> Runner<S> {
         };
         self.looks.push(Box::pin(looks));
         Ok(())
+    }
+
+    /// All that there is by now is due.
+    pub(super) fn flush(&mut self, reply: oneshot::Sender<u64>) {
+        let head = self.with.reader.head();
+        self.flush_to = head;
+        // Who asked may have gone.
+        reply.send(self.with.health.lag(head.0)).ok();
     }
 
     /// Puts back what it lacks, durably, and says so. What is not confirmed by now is on its way already, perhaps because
