@@ -129,7 +129,8 @@ run_cargo() {
         "CARGO_TARGET_${upper}_RUSTFLAGS=${flags[*]}"
         "CFLAGS_$snake=-ffile-prefix-map=$cargo_home=/cargo -ffile-prefix-map=$root=/tidegate"
     )
-    (cd "$root" && env -u RUSTFLAGS -u RUSTUP_TOOLCHAIN "${settings[@]}" /usr/bin/cargo "$@" --target "$target")
+    # Right behind the command: what follows a `--` is not cargo's.
+    (cd "$root" && env -u RUSTFLAGS -u RUSTUP_TOOLCHAIN "${settings[@]}" /usr/bin/cargo "$1" --target "$target" "${@:2}")
 }
 
 build() {
