@@ -106,8 +106,7 @@ download_indexed() {
 }
 
 # Cargo calls this for the compiler. What differs from one directory to the next is said here and not in RUSTFLAGS, which
-# cargo hashes into the symbols' names. What aborts on a panic needs no tables for unwinding, a tenth of the binary; tests
-# unwind.
+# cargo hashes into the symbols' names. What aborts on a panic needs no tables for unwinding; tests unwind.
 write_rustc() {
     local text
     mkdir -p "$target_dir"

@@ -77,7 +77,7 @@ END
 # with a certificate that ends soon.
 start_broker() {
     local who port
-    port=$(python3 -c 'import socket; socket_ = socket.socket(); socket_.bind(("127.0.0.1", 0)); print(socket_.getsockname()[1])')
+    port=$(python3 -c 'import socket; one = socket.socket(); one.bind(("127.0.0.1", 0)); print(one.getsockname()[1])')
     mkdir "$dir/tls"
     (
         cd "$dir/tls"
