@@ -57,7 +57,7 @@ class Guest:
             "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-machine", "q35", "-cpu", "max", "-smp", "2", "-m", "512",
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-rtc", f"base={rtc}",
             "-kernel", self.kernel, "-initrd", self.initrd,
-            "-append", "console=ttyS0 quiet panic=-1 random.trust_cpu=on net.ifnames=0 systemd.show_status=0",
+            "-append", "console=ttyS0 quiet panic=-1 no_timer_check random.trust_cpu=on net.ifnames=0 systemd.show_status=0",
             "-nic", "user,model=virtio-net-pci",
             "-chardev", f"file,id=console,path={self.console},append=on", "-serial", "chardev:console",
         ]
