@@ -63,7 +63,7 @@ class Guest:
             "-accel", "tcg,thread=multi", "-smp", "2", "-m", "512",
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-rtc", f"base={rtc}",
             "-kernel", self.kernel, "-initrd", self.initrd,
-            "-append", f"console={self.console_device} quiet panic=-1 random.trust_cpu=on net.ifnames=0 systemd.show_status=0",
+            "-append", f"console={self.console_device} quiet panic=-1 no_timer_check random.trust_cpu=on net.ifnames=0 systemd.show_status=0",
             "-nic", "user,model=virtio-net-pci",
             "-chardev", f"file,id=console,path={self.console},append=on", "-serial", "chardev:console",
         ]
