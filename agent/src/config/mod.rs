@@ -19,6 +19,7 @@ pub mod port;
 mod problem;
 mod profile;
 mod protocol;
+pub mod provision;
 pub mod proxy;
 pub mod quantity;
 pub mod remote;
@@ -41,6 +42,7 @@ pub use layers::{Layers, RevisionError, journal_path, load, load_local, load_sta
 pub use port::{PortName, UsbName};
 pub use problem::{ConfigError, Located};
 pub use profile::{About, PROFILE, Simulated, nearest_profile, shipped_profiles, simulated, trial_bus};
+pub use provision::ProvisionConfig;
 pub use remote::RemoteConfig;
 pub use quantity::{AlarmConfig, ExceptionConfig, Origin, QuantityConfig, TestsConfig};
 pub use sink::{
@@ -77,6 +79,8 @@ pub struct Config {
     pub sinks: Vec<SinkConfig>,
     /// `[remote]`, where there is one.
     pub remote: Option<RemoteConfig>,
+    /// `[provision]`, where there is one.
+    pub provision: Option<ProvisionConfig>,
     /// SHA-256 over the merged configuration: two devices with the same hash run the same one.
     pub hash: String,
     /// The revision from afar that is in it.
@@ -147,9 +151,10 @@ fn read(root: &Node, problems: &Problems) -> Config {
     let sinks = sink::read_all(&section, &device);
     let clock = clock::read(&section);
     let remote = remote::read(&section, &device, &sinks);
+    let provision = provision::read(&section, &device, &sinks);
     section.finish();
     let (hash, parts) = (layers::hash(root), parts(root));
-    Config { device, journal, clock, local, buses, sinks, remote, hash, revision: None, parts }
+    Config { device, journal, clock, local, buses, sinks, remote, provision, hash, revision: None, parts }
 }
 
 /// Sections whose tables are parts by themselves.

@@ -31,13 +31,15 @@ pub struct Wires {
     /// The link over which the device is told from afar, whichever it is now.
     pub way: Option<watch::Sender<Beside>>,
     besides: HashMap<SinkId, Beside>,
+    /// The same for who has to follow one that is exchanged.
+    ways: HashMap<SinkId, watch::Sender<Beside>>,
     listening: Option<(SinkId, Listening)>,
 }
 
 impl Wires {
     /// None yet; `listening` is what one of the links will listen to.
     pub fn new(listening: Option<(SinkId, Listening)>) -> Self {
-        Self { replays: Arc::default(), way: None, besides: HashMap::new(), listening }
+        Self { replays: Arc::default(), way: None, besides: HashMap::new(), ways: HashMap::new(), listening }
     }
 
     /// The sinks that have to end, and where they are still wanted begin anew: those that are others or gone, and the
@@ -132,7 +134,16 @@ impl Wires {
                 None => self.way = Some(watch::channel(beside.clone()).0),
             }
         }
+        match self.ways.get(&with.id) {
+            Some(way) => drop(way.send_replace(beside.clone())),
+            None => drop(self.ways.insert(with.id.clone(), watch::channel(beside.clone()).0)),
+        }
         beside
+    }
+
+    /// The link of a sink, whichever it is now.
+    pub fn way(&self, sink: &SinkId) -> Option<watch::Receiver<Beside>> {
+        self.ways.get(sink).map(watch::Sender::subscribe)
     }
 
     fn start_sink(

@@ -37,11 +37,13 @@ pub enum EventKind {
     Gap,
     /// Something was done that was asked for from afar.
     Command,
+    /// The device has a new certificate, and has reached the broker with it.
+    CertificateRenewed,
 }
 
 impl EventKind {
     /// All kinds, in the order of their numbers on disk. Append only.
-    pub const ALL: [EventKind; 12] = [
+    pub const ALL: [EventKind; 13] = [
         EventKind::Boot,
         EventKind::ClockSet,
         EventKind::InstrumentDown,
@@ -54,6 +56,7 @@ impl EventKind {
         EventKind::ConfigRolledBack,
         EventKind::Gap,
         EventKind::Command,
+        EventKind::CertificateRenewed,
     ];
 
     /// The word used in JSON, Parquet and on the screen.
@@ -71,6 +74,7 @@ impl EventKind {
             EventKind::ConfigRolledBack => "config-rolled-back",
             EventKind::Gap => "gap",
             EventKind::Command => "command",
+            EventKind::CertificateRenewed => "certificate-renewed",
         }
     }
 
