@@ -34,6 +34,8 @@ pub struct ProvisionConfig {
     pub keep_claim: bool,
     /// So long before its end another certificate is asked for; none: never by itself.
     pub renew_before: Option<Duration>,
+    /// The link may take so long to connect with another; then the old one comes back.
+    pub confirm_within: Duration,
 }
 
 /// "Name of the provisioning template", AWS IoT API reference, CreateProvisioningTemplate.
@@ -43,6 +45,10 @@ const PARAMETERS_MAX: usize = 64;
 /// Less than a day leaves no time for a second attempt; certificates of devices live for years.
 const RENEW_BEFORE: std::ops::RangeInclusive<Duration> =
     Duration::from_secs(86_400)..=Duration::from_secs(3_650 * 86_400);
+
+/// The link looks at the files every ten seconds, and waits for two minutes at most before it tries again.
+const CONFIRM_WITHIN: std::ops::RangeInclusive<Duration> = Duration::from_secs(15)..=Duration::from_secs(86_400);
+const CONFIRM_WITHIN_DEFAULT: Duration = Duration::from_secs(600);
 
 pub(super) fn read(root: &Section<'_>, device: &DeviceConfig, sinks: &[SinkConfig]) -> Option<ProvisionConfig> {
     let section = root.section("provision")?;
@@ -61,6 +67,7 @@ pub(super) fn read(root: &Section<'_>, device: &DeviceConfig, sinks: &[SinkConfi
     let dir = section.get("dir", file(device));
     let keep_claim = section.get("keep_claim", flag).unwrap_or(false);
     let renew_before = section.get("renew_before", duration(RENEW_BEFORE));
+    let confirm_within = section.get("confirm_within", duration(CONFIRM_WITHIN)).unwrap_or(CONFIRM_WITHIN_DEFAULT);
     if template.is_none() && !section.has("template") && (claim.is_some() || renew_before.is_some()) {
         let misfit = Misfit::new("`template` is missing in [provision]");
         section.refuse("", misfit.help("the name of the provisioning template"));
@@ -77,7 +84,18 @@ pub(super) fn read(root: &Section<'_>, device: &DeviceConfig, sinks: &[SinkConfi
         section.refuse("sink", Misfit::new(format!("tls.cert and tls.key of \"{sink}\" have to be two files")));
     }
     let dir = dir.unwrap_or_else(|| identity.key.parent().unwrap_or(Path::new("/")).to_owned());
-    Some(ProvisionConfig { sink, mqtt, identity, claim, template, parameters, dir, keep_claim, renew_before })
+    Some(ProvisionConfig {
+        sink,
+        mqtt,
+        identity,
+        claim,
+        template,
+        parameters,
+        dir,
+        keep_claim,
+        renew_before,
+        confirm_within,
+    })
 }
 
 /// The sink that is named, or the only one that it can be.

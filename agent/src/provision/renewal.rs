@@ -33,9 +33,6 @@ const LOOK_FIRST: Duration = Duration::from_secs(1);
 const AGAIN: std::ops::RangeInclusive<u64> = 18 * 3_600..=30 * 3_600;
 /// How long an answer is waited for, the link's own troubles included.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// How long the link may take to connect with the new pair: it looks at the files every ten seconds, and then waits for two
-/// minutes at most.
-const CONFIRM_LIMIT: Duration = Duration::from_secs(600);
 /// A connection that holds for so long was taken.
 const HOLD: Duration = Duration::from_secs(5);
 /// A certificate that was made for a shorter time than `renew_before` is not renewed again and again.
@@ -174,7 +171,7 @@ impl Renewals {
     /// Waits for a connection since `before`, and keeps the new pair, or puts the old one back.
     async fn confirm(&mut self, mut sheet: Sheet, before: Option<Connections>) -> Result<String, ProvisionError> {
         let limit = async {
-            tokio::time::sleep(CONFIRM_LIMIT).await;
+            tokio::time::sleep(self.section.confirm_within).await;
             // A claim has nothing to go back to.
             if sheet.purpose == Purpose::Claim {
                 std::future::pending::<()>().await;
@@ -189,7 +186,7 @@ impl Renewals {
             off(&self.places, move |places| places.roll_back(&mut sheet)).await?;
             let reason = trouble.map_or_else(|| "it was not used".to_owned(), |trouble| trouble.to_string());
             warn!(reason, "the broker was not reached with the new certificate, the old one is back");
-            return Err(AskError::Unreached { patience_s: CONFIRM_LIMIT.as_secs(), reason }.into());
+            return Err(AskError::Unreached { patience_s: self.section.confirm_within.as_secs(), reason }.into());
         }
         let sheet = finish(&self.section, sheet).await?;
         Ok(self.tell(&sheet))
