@@ -48,7 +48,8 @@ impl Fleet {
         let both = [&claims, &devices].map(|authority| fs::read_to_string(authority.certificate()).expect("its own"));
         fs::write(&trusted, both.concat()).expect("write into the story's folder");
         let server = devices.issue(&Leaf::server("server"));
-        let broker = Mosquitto::secured(&dir.path().join("broker"), &[Secured { ca: &trusted, shows: &server, crl: None }]);
+        let broker =
+            Mosquitto::secured(&dir.path().join("broker"), &[Secured { ca: &trusted, shows: &server, crl: None }]);
         let mut iot = Iot::started(dir.path(), &broker, Some(&devices));
         iot.tell(&json!({
             "do": "template", "name": "farm", "thing": "{SerialNumber}", "configuration": {"prefix": "farm"}
@@ -78,7 +79,8 @@ impl Device {
         text += &agent::mqtts_sink("cloud", &url, &fleet.devices.certificate(), Some(&self.place), "");
         let Pair { cert, key } = &self.claim;
         let claim = format!("claim_cert = \"{}\"\nclaim_key = \"{}\"\n", cert.display(), key.display());
-        write!(text, "[provision]\n{}{lines}\n", if cert.is_file() { claim } else { String::new() }).expect("a string takes it");
+        write!(text, "[provision]\n{}{lines}\n", if cert.is_file() { claim } else { String::new() })
+            .expect("a string takes it");
         fs::write(self.config(), &text).expect("write into the story's folder");
         text
     }
@@ -163,9 +165,12 @@ fn a_device_with_nothing_but_a_claim_gets_a_certificate_and_its_key_never_leaves
     let mut agent = Agent::started(&device.dir, &config);
     agent.wait_open(&port, "counter");
     port.send(b"n,1\r\nn,2\r\nn,3\r\n", LIMIT);
-    wait_for("three readings", LIMIT, || agent.log_tail(), || {
-        (heard.rows().iter().filter(|row| row.is_reading()).count() >= 3).then_some(())
-    });
+    wait_for(
+        "three readings",
+        LIMIT,
+        || agent.log_tail(),
+        || (heard.rows().iter().filter(|row| row.is_reading()).count() >= 3).then_some(()),
+    );
     agent.terminate();
 
     let key = fs::read_to_string(&device.place.key).expect("it is there");
@@ -267,7 +272,13 @@ fn what_the_far_side_says_no_to_is_told_in_its_words_and_what_passes_is_waited_f
     };
     let hook = ["register", "AccessDenied", "the hook does not know this serial number"];
     fleet.iot.tell(&json!({ "do": "fault", "reject_next": hook }));
-    refused(&device, &["403 AccessDenied: the hook does not know this serial number", "does the template's hook let this device in?"]);
+    refused(
+        &device,
+        &[
+            "403 AccessDenied: the hook does not know this serial number",
+            "does the template's hook let this device in?",
+        ],
+    );
     device.configure(&fleet, "template = \"pond\"\n");
     refused(&device, &["404 ResourceNotFound: no template pond", "is `template` its right name"]);
     device.configure(&fleet, "template = \"farm\"\nparameters = { Number = \"{device}\" }\n");
@@ -364,18 +375,22 @@ fn a_device_that_runs_takes_up_what_it_is_provisioned_with() {
     agent.terminate();
 }
 
-/// A device with a certificate that ends in two days, two instruments' worth of readings on its line, and more lines for
-/// `[provision]`.
+/// A device with a certificate that ends in two days, an instrument that talks, and more lines for `[provision]`.
 struct Running {
-    fleet: Fleet,
-    device: Device,
     agent: Agent,
     talker: Talker,
     heard: Subscriber,
+    device: Device,
+    fleet: Fleet,
 }
 
 impl Running {
     fn new(lines: &str, prepare: impl FnOnce(&mut Fleet)) -> Self {
+        Self::under(&[], lines, prepare)
+    }
+
+    /// The same with an agent that is run by another program, and may be gone already.
+    fn under(under: &[&str], lines: &str, prepare: impl FnOnce(&mut Fleet)) -> Self {
         let mut fleet = Fleet::new();
         prepare(&mut fleet);
         let device = fleet.device("a");
@@ -390,11 +405,15 @@ impl Running {
         let port = Port::plugged(&device.dir.join("port"));
         let lines = format!("template = \"farm\"\nparameters = {{ SerialNumber = \"{{device}}\" }}\n{lines}");
         let config = device.configure(&fleet, &lines) + &agent::counter("busy", port.path());
-        let agent = Agent::launched(&device.dir, &config);
-        agent.wait_ready();
-        agent.wait_open(&port, "busy");
+        let under: Vec<String> = under.iter().map(|word| word.replace("DIR", text(&device.dir))).collect();
+        let under: Vec<&str> = under.iter().map(String::as_str).collect();
+        let agent = Agent::launched_under(&device.dir, &config, &under);
+        if under.is_empty() {
+            agent.wait_ready();
+            agent.wait_open(&port, "busy");
+        }
         let talker = Talker::start(port, 100, |number| format!("n,{number}\r\n"));
-        Self { fleet, device, agent, talker, heard }
+        Self { agent, talker, heard, device, fleet }
     }
 
     fn days_left(&self) -> Option<i64> {
@@ -403,10 +422,10 @@ impl Running {
 
     /// Ends, and nothing that was said is missing; the events of the journal.
     fn end(mut self) -> Vec<Row> {
-        let said = self.talker.count();
+        let said = f64::from(u32::try_from(self.talker.count()).expect("few"));
         let port = self.talker.stop();
-        self.agent.wait_until("all of the readings", LIMIT, |status| {
-            item(status, "instruments", "busy")["readings_total"].as_u64() >= Some(said)
+        self.agent.wait_until("the last of the readings", LIMIT, |status| {
+            item(status, "instruments", "busy")["values"]["number"]["value"].as_f64() == Some(said)
         });
         self.agent.wait_delivered(LIMIT);
         let events = self.agent.tail(100_000).into_iter().filter(|row| !row.is_reading()).collect();
@@ -414,7 +433,7 @@ impl Running {
         drop(port);
         let rows = wait_for("the subscriber to have all", LIMIT, String::new, || {
             let rows = self.heard.rows();
-            (rows.iter().filter(|row| row.is_reading()).count() >= usize::try_from(said).expect("few")).then_some(rows)
+            rows.iter().filter_map(|row| row.value).any(|number| number >= said).then_some(rows)
         });
         e2e::row::assert_each_once(&rows);
         let numbers: Vec<f64> = rows.iter().filter_map(|row| row.value).collect();
@@ -427,9 +446,12 @@ impl Running {
 #[test]
 fn a_certificate_that_ends_soon_is_exchanged_and_no_reading_is_lost() {
     let running = Running::new("renew_before = \"30d\"\n", |_| {});
-    let renewed = wait_for("the new certificate", LIMIT, || running.agent.log_tail(), || {
-        running.days_left().filter(|days| *days > 1_000)
-    });
+    let renewed = wait_for(
+        "the new certificate",
+        LIMIT,
+        || running.agent.log_tail(),
+        || running.days_left().filter(|days| *days > 1_000),
+    );
     println!("{renewed} days left");
     running.agent.wait_log("the broker was reached with the new certificate", LIMIT);
     running.device.assert_provisioned("renewed");
@@ -463,22 +485,23 @@ fn a_new_certificate_that_the_broker_does_not_take_goes_and_the_old_one_comes_ba
     assert!(!events.iter().any(|row| row.event == "certificate-renewed"), "{events:?}");
 }
 
+/// `strace` ends the agent where it puts down how far it is, and where it exchanges key and certificate.
 #[test]
 fn killed_in_a_renewal_the_agent_starts_with_a_pair_and_ends_with_the_new_one() {
-    for when in [3, 5, 7, 9] {
-        let mut running = Running::new("renew_before = \"30d\"\n", |_| {});
-        wait_for("the new certificate", LIMIT, || running.agent.log_tail(), || {
-            (running.fleet.iot.count(&json!({ "event": "provisioned" })) > 0).then_some(())
-        });
-        // Somewhere between the answer and the first good connection.
-        e2e::patience::pause(Duration::from_millis(when * 10));
-        running.agent.kill();
+    // A new file is renamed when it is whole, and again when it takes its place.
+    let sheet = (1..=5).map(|when| ("provision.json.part", when));
+    for (file, when) in sheet.chain([("device.key.new", 2), ("device.pem.new", 2)]) {
+        let inject = format!("inject=rename:signal=KILL:when={when}");
+        let path = format!("DIR/{file}");
+        let under = ["strace", "-f", "-q", "-o", "/dev/null", "-P", &path, "-e", "trace=rename", "-e", &inject];
+        let mut running = Running::under(&under, "renew_before = \"30d\"\n", |_| {});
+        running.agent.wait_ended(LIMIT);
         let state = running.device.sheet()["state"].as_str().unwrap_or("none").to_owned();
         running.agent.start();
         running.agent.wait_ready();
         running.agent.wait_log("the broker was reached with the new certificate", LIMIT);
-        println!("killed at {state}");
-        running.device.assert_provisioned(&state);
+        println!("killed at {file} {when}, the sheet at {state}, and it went on");
+        running.device.assert_provisioned(&format!("{file} {when}"));
         running.agent.terminate();
     }
 }

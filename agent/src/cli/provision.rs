@@ -130,7 +130,9 @@ fn shown(config: &Config, section: &ProvisionConfig, provisioned: &Provisioned, 
         writeln!(out, "{device} has a certificate of its own: {}{until}", section.identity.cert.display())?;
     }
     if let Some(thing) = thing.filter(|thing| *thing != device.as_str()) {
-        eprintln!("note: the template made it the thing \"{thing}\", and it connects as \"{device}\": policies may want one name");
+        eprintln!(
+            "note: the template made it the thing \"{thing}\", and it connects as \"{device}\": policies may want one name"
+        );
     }
     Ok(())
 }

@@ -38,7 +38,7 @@ pub struct ProvisionConfig {
     pub confirm_within: Duration,
 }
 
-/// "Name of the provisioning template", AWS IoT API reference, CreateProvisioningTemplate.
+/// "Name of the provisioning template", AWS IoT API reference, `CreateProvisioningTemplate`.
 const TEMPLATE_BYTES_MAX: usize = 36;
 /// What a template can want to know, as far as anybody has seen.
 const PARAMETERS_MAX: usize = 64;

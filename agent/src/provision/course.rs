@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::ProvisionError;
 use super::ask::{AskError, ask};
 use super::files::Places;
 use super::key;
 use super::sheet::{Issued, Purpose, Registered, Sheet, State};
-use super::ProvisionError;
 use crate::clock::Clock;
 use crate::link::Link;
 
