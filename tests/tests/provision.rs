@@ -488,12 +488,14 @@ fn a_new_certificate_that_the_broker_does_not_take_goes_and_the_old_one_comes_ba
 /// `strace` ends the agent where it puts down how far it is, and where it exchanges key and certificate.
 #[test]
 fn killed_in_a_renewal_the_agent_starts_with_a_pair_and_ends_with_the_new_one() {
+    // Issued, registered, switching, switched; the same with the key alone, and both, in their place; then the old ones go.
+    let sheet = (1..=4).map(|when| ("provision.json.part", "rename", when));
     // A new file is renamed when it is whole, and again when it takes its place.
-    let sheet = (1..=5).map(|when| ("provision.json.part", when));
-    for (file, when) in sheet.chain([("device.key.new", 2), ("device.pem.new", 2)]) {
-        let inject = format!("inject=rename:signal=KILL:when={when}");
+    let pair = [("device.key.new", "rename", 2), ("device.pem.new", "rename", 2), ("device.key.old", "unlink", 1)];
+    for (file, call, when) in sheet.chain(pair) {
+        let (trace, inject) = (format!("trace={call}"), format!("inject={call}:signal=KILL:when={when}"));
         let path = format!("DIR/{file}");
-        let under = ["strace", "-f", "-q", "-o", "/dev/null", "-P", &path, "-e", "trace=rename", "-e", &inject];
+        let under = ["strace", "-f", "-q", "-o", "/dev/null", "-P", &path, "-e", &trace, "-e", &inject];
         let mut running = Running::under(&under, "renew_before = \"30d\"\n", |_| {});
         running.agent.wait_ended(LIMIT);
         let state = running.device.sheet()["state"].as_str().unwrap_or("none").to_owned();

@@ -188,8 +188,11 @@ impl Renewals {
             warn!(reason, "the broker was not reached with the new certificate, the old one is back");
             return Err(AskError::Unreached { patience_s: self.section.confirm_within.as_secs(), reason }.into());
         }
-        let sheet = finish(&self.section, sheet).await?;
-        Ok(self.tell(&sheet))
+        let id = self.tell(&sheet);
+        // Durable before it is put down that there is nothing left to tell.
+        self.inbox.flush().await;
+        finish(&self.section, sheet).await?;
+        Ok(id)
     }
 
     /// Waits for a connection that there was not before, and that holds.
