@@ -37,6 +37,11 @@ impl Backoff {
     }
 }
 
+/// Some part of `most`, another on each device.
+pub fn spread(most: Duration) -> Duration {
+    Duration::from_millis(fastrand::u64(0..=u64::try_from(most.as_millis()).unwrap_or(u64::MAX)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

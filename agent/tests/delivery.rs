@@ -15,7 +15,7 @@ use tidegate::clock::Clock;
 use tidegate::config::JournalConfig;
 use tidegate::record::{self, Inbox, Opened};
 use tidegate::sinks::meter::{Allowance, Meter};
-use tidegate::sinks::runner::replay::{self, Replay, Replays};
+use tidegate::sinks::runner::replay::{self, Ask, Asks, Replay};
 use tidegate::sinks::runner::{Runner, Surroundings};
 use tidegate::sinks::{Batch, BatchLimits, DeliverError, Sink};
 use tidegate::supervise::Tasks;
@@ -150,7 +150,7 @@ impl House {
     }
 
     /// The same, with the way to ask it for a replay.
-    fn start_and_ask(&mut self, name: &str, sink: Double) -> (Arc<SinkHealth>, Replays) {
+    fn start_and_ask(&mut self, name: &str, sink: Double) -> (Arc<SinkHealth>, Asks) {
         let id = SinkId::try_new(name).expect("a name");
         let health = Arc::new(SinkHealth::new(id.clone(), "double"));
         let with = Surroundings {
@@ -168,7 +168,7 @@ impl House {
         };
         let runner = Runner::open(sink, with).expect("a runner");
         let (way, replays) = replay::channel();
-        self.tasks.spawn(name.to_owned(), runner.run(replays, self.tasks.stop_token()));
+        self.tasks.spawn(name.to_owned(), |stop| runner.run(replays, stop));
         (health, way)
     }
 
@@ -328,7 +328,7 @@ async fn a_range_that_two_ask_for_at_once_goes_again_once() {
     let range = SeqRange::new(Seq(1), Seq(11));
     let (one, other) = (oneshot::channel(), oneshot::channel());
     for reply in [one.0, other.0] {
-        assert!(way.send(Replay { range, reply }).await.is_ok(), "it takes both");
+        assert!(way.send(Ask::Replay(Replay { range, reply })).await.is_ok(), "it takes both");
     }
     let (one, other) = (one.1.await.expect("an answer"), other.1.await.expect("an answer"));
     assert_eq!([one.expect("it knows"), other.expect("it knows")].concat(), [range]);

@@ -19,12 +19,17 @@ const LIMIT: Duration = Duration::from_mins(1);
 pub struct Operator {
     port: u16,
     heard: Subscriber,
+    answers: Subscriber,
 }
 
 impl Operator {
     /// Listens to what devices report.
     pub fn at(broker: &Mosquitto, dir: &Path) -> Self {
-        Self { port: broker.port(), heard: Subscriber::start(broker, "farm/+/+/config/reported", &dir.join("reported")) }
+        Self {
+            port: broker.port(),
+            heard: Subscriber::start(broker, "farm/+/+/config/reported", &dir.join("reported")),
+            answers: Subscriber::start(broker, "farm/+/+/command/response/+", &dir.join("answers")),
+        }
     }
 
     /// Wants a revision of the configuration.
@@ -34,10 +39,39 @@ impl Operator {
 
     /// Retains this on the topic of the story's device.
     pub fn publishes(&self, document: &str) {
+        self.sends("config/desired", document, true);
+    }
+
+    /// Gives an order to the story's device.
+    pub fn orders(&self, id: &str, order: &Value) {
+        self.sends(&format!("command/request/{id}"), &order.to_string(), false);
+    }
+
+    /// What was answered to an order so far.
+    pub fn answers(&self, id: &str) -> Vec<Value> {
+        self.answers.messages().into_iter().map(|message| message.payload).filter(|answer| answer["id"] == id).collect()
+    }
+
+    /// Gives an order and waits for the last word about it.
+    #[track_caller]
+    pub fn wait_done(&self, id: &str, order: &Value) -> Value {
+        self.orders(id, order);
+        let context = || format!("answered: {:?}", self.answers(id));
+        wait_for(&format!("{order} to be done"), LIMIT, context, || {
+            self.answers(id)
+                .into_iter()
+                .find(|answer| ["succeeded", "failed"].contains(&answer["status"].as_str().unwrap_or_default()))
+        })
+    }
+
+    fn sends(&self, name: &str, text: &str, is_retained: bool) {
         let mut command = Command::new("mosquitto_pub");
-        command.args(["-p", &self.port.to_string(), "-q", "1", "-r", "-t", "farm/farm/gw-1/config/desired", "-s"]);
+        command.args(["-p", &self.port.to_string(), "-q", "1", "-t", &format!("farm/farm/gw-1/{name}"), "-s"]);
+        if is_retained {
+            command.arg("-r");
+        }
         let mut client = command.stdin(Stdio::piped()).spawn().expect("Debian has mosquitto-clients");
-        client.stdin.take().expect("piped").write_all(document.as_bytes()).expect("it takes it");
+        client.stdin.take().expect("piped").write_all(text.as_bytes()).expect("it takes it");
         assert!(client.wait().expect("it ends").success(), "the broker takes it");
     }
 

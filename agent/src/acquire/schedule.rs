@@ -86,7 +86,12 @@ impl Schedule {
     }
 
     /// The instruments are others: each is one that was there (by its place then), or is new and due now.
-    pub fn rearrange(&mut self, held: &[Option<usize>], every: impl Iterator<Item = Option<Duration>>, now_mono_ms: u64) {
+    pub fn rearrange(
+        &mut self,
+        held: &[Option<usize>],
+        every: impl Iterator<Item = Option<Duration>>,
+        now_mono_ms: u64,
+    ) {
         let mut before: Vec<Option<Slot>> = std::mem::take(&mut self.slots).into_iter().map(Some).collect();
         let mut new = Self::new(every).slots;
         for (slot, held) in new.iter_mut().zip(held) {

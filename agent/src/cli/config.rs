@@ -70,7 +70,8 @@ fn diff(out: &mut impl Write, layers: &Layers, is_json: bool) -> anyhow::Result<
     let revision = stage.current().map(|revision| revision.revision.as_str());
     let is_confirmed = stage.trial.is_none();
     if is_json {
-        let changed: Vec<_> = changed.iter().map(|(key, before, after)| json!({"key": key, "before": before, "after": after})).collect();
+        let changed: Vec<_> =
+            changed.iter().map(|(key, before, after)| json!({"key": key, "before": before, "after": after})).collect();
         writeln!(out, "{}", json!({"revision": revision, "confirmed": is_confirmed, "changes": changed}))?;
         return Ok(());
     }

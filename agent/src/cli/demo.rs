@@ -167,7 +167,8 @@ impl View {
 }
 
 fn counts(health: &Health) -> (u64, u64, u64) {
-    let read = health.instruments.get().iter().map(|instrument| instrument.readings_total.load(Ordering::Relaxed)).sum();
+    let read =
+        health.instruments.get().iter().map(|instrument| instrument.readings_total.load(Ordering::Relaxed)).sum();
     let stored = health.journal.committed_total.load(Ordering::Relaxed);
     let delivered = health.sinks.get().iter().map(|sink| sink.delivered_total.load(Ordering::Relaxed)).sum();
     (read, stored, delivered)

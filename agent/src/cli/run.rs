@@ -5,12 +5,16 @@
 //! and that all its tasks are alive (`WatchdogSec=`). A missing port, broker or store is waited for.
 
 use std::convert::Infallible;
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
 use super::Exit;
 use crate::config::{self, Config, Layers};
@@ -31,11 +35,40 @@ pub fn main(layers: &Layers) -> anyhow::Result<Exit> {
     let ended = runtime.block_on(serve(layers, config));
     // Nothing is waited for any more: what could be lost is on disk.
     runtime.shutdown_background();
-    Ok(ended.map(|()| Exit::Fine)?)
+    match ended? {
+        None => Ok(Exit::Fine),
+        Some(error) => Err(error).context("start anew"),
+    }
+}
+
+/// What comes after an orderly end.
+enum Next {
+    Nothing,
+    /// The same process, with this.
+    Configuration(Arc<Config>),
+    /// Another, in this one's place.
+    Process,
+}
+
+/// This program again, as it lies on the disk now, in this process: also where no service manager would start it. Comes
+/// back only where that can not be done.
+fn start_anew() -> io::Error {
+    let mut words = std::env::args_os();
+    let program = words.next().unwrap_or_else(|| "tidegate".into());
+    std::process::Command::new(program).args(words).exec()
+}
+
+/// Asks for a start of the board: a file that somebody who may do it watches for (`tidegate-reboot.path`).
+fn reboot(journal: &Path) {
+    let asked = std::fs::write(journal.join("remote").join("reboot"), "told from afar\n");
+    match asked {
+        Ok(()) => warn!("told from afar to start the board anew, asked for it"),
+        Err(error) => error!(%error, "the start of the board can not be asked for"),
+    }
 }
 
 /// Runs the agent, and anew with another configuration where that can not be exchanged under way.
-async fn serve(layers: &Layers, mut config: Arc<Config>) -> Result<(), RunError> {
+async fn serve(layers: &Layers, mut config: Arc<Config>) -> Result<Option<io::Error>, RunError> {
     let beats = sd_notify::watchdog_enabled().map_or_else(Beats::default, Beats::within);
     let mut signals = Signals::listen();
     loop {
@@ -52,29 +85,43 @@ async fn serve(layers: &Layers, mut config: Arc<Config>) -> Result<(), RunError>
                 signal = signals.next() => match signal {
                     Asked::End(signal) => {
                         info!(signal, "ending");
-                        break None;
+                        break Next::Nothing;
                     }
                     Asked::Reload => match reload(layers) {
                         Some(config) => (config, None),
                         None => continue,
                     },
                 },
-                Some(Request::Apply(config, done)) = asked.recv() => (config, Some(done)),
+                Some(request) = asked.recv() => match request {
+                    Request::Apply(config, done) => (config, Some(done)),
+                    Request::Restart => {
+                        info!("told from afar to start anew");
+                        break Next::Process;
+                    }
+                    Request::Reboot => {
+                        reboot(&config.journal.path);
+                        continue;
+                    }
+                },
                 never = feed_watchdog(&beats) => match never {},
             };
             if !agent.apply(&wanted).await {
                 info!("this configuration needs all parts to start anew");
-                break Some(wanted);
+                break Next::Configuration(wanted);
             }
             if done.is_some_and(|done| done.send(()).is_err()) {
                 debug!("nobody waits for the configuration any more");
             }
         };
-        notify(NotifyState::Stopping);
+        // What starts anew in this process has never gone, as far as the service manager is concerned.
+        if matches!(next, Next::Nothing) {
+            notify(NotifyState::Stopping);
+        }
         agent.stop().await?;
         match next {
-            Some(wanted) => config = wanted,
-            None => return Ok(()),
+            Next::Configuration(wanted) => config = wanted,
+            Next::Process => return Ok(Some(start_anew())),
+            Next::Nothing => return Ok(None),
         }
     }
 }

@@ -11,8 +11,8 @@ use sha2::{Digest, Sha256};
 
 use super::node::{Node, Tree};
 use super::problem::{ConfigError, Problem};
-use super::source::{At, Sources, read_bounded};
 use super::section::{Problems, Section};
+use super::source::{At, Sources, read_bounded};
 use super::stage::{Fault, Revision, Stage};
 use super::{Config, check, device, journal, profile, remote};
 

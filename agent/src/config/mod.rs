@@ -43,8 +43,8 @@ pub use port::{PortName, UsbName};
 pub use problem::{ConfigError, Located};
 pub use profile::{About, PROFILE, Simulated, nearest_profile, shipped_profiles, simulated, trial_bus};
 pub use provision::ProvisionConfig;
-pub use remote::RemoteConfig;
 pub use quantity::{AlarmConfig, ExceptionConfig, Origin, QuantityConfig, TestsConfig};
+pub use remote::RemoteConfig;
 pub use sink::{
     BatchConfig, LakeConfig, MqttCompress, MqttConfig, MqttFormat, MqttProfile, MqttVersion, SinkConfig, SinkKind,
     SpendingConfig,

@@ -52,7 +52,7 @@ const NEVER: [&str; 10] = [
 ];
 
 /// A broker that is far away needs a while; a device that nobody reaches for an hour is a drive.
-const CONFIRM_WITHIN: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(86_400);
+const CONFIRM_WITHIN: std::ops::RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(86_400);
 const CONFIRM_WITHIN_DEFAULT: Duration = Duration::from_secs(300);
 
 impl Pattern {
@@ -81,31 +81,31 @@ pub fn outside(patch: &serde_json::Value, allow: &[Pattern]) -> Vec<(String, Str
 
 fn walk<'p>(
     patch: &'p serde_json::Value,
-    path: &mut Vec<&'p str>,
+    keys: &mut Vec<&'p str>,
     allow: &[Pattern],
     never: &[Pattern],
     found: &mut Vec<(String, String)>,
 ) {
-    if never.iter().any(|pattern| pattern.covers(path)) {
-        found.push((path.join("."), "can not be changed from afar".to_owned()));
+    if never.iter().any(|pattern| pattern.covers(keys)) {
+        found.push((keys.join("."), "can not be changed from afar".to_owned()));
         return;
     }
-    let is_allowed = allow.iter().any(|pattern| pattern.covers(path));
+    let is_allowed = allow.iter().any(|pattern| pattern.covers(keys));
     match patch {
         // Further down something may be allowed, or never allowed.
         serde_json::Value::Object(object) if !object.is_empty() => {
             for (key, value) in object {
-                path.push(key);
-                walk(value, path, allow, never, found);
-                path.pop();
+                keys.push(key);
+                walk(value, keys, allow, never, found);
+                keys.pop();
             }
         }
         // What is taken out or replaced goes with all below it.
-        _ if never.iter().any(|pattern| pattern.reaches(path)) && !path.is_empty() => {
-            found.push((path.join("."), "holds what can not be changed from afar".to_owned()));
+        _ if never.iter().any(|pattern| pattern.reaches(keys)) && !keys.is_empty() => {
+            found.push((keys.join("."), "holds what can not be changed from afar".to_owned()));
         }
-        _ if is_allowed || path.is_empty() => {}
-        _ => found.push((path.join("."), "is not in `remote.allow` of this device".to_owned())),
+        _ if is_allowed || keys.is_empty() => {}
+        _ => found.push((keys.join("."), "is not in `remote.allow` of this device".to_owned())),
     }
 }
 
@@ -124,7 +124,10 @@ fn patterns(node: &Node) -> Fit<Vec<Pattern>> {
         if pattern.0.iter().any(String::is_empty) {
             return Err(Misfit::new("a path has names between its dots").help("\"sink.*.batch\""));
         }
-        match NEVER.iter().find(|never| Pattern::parse(never).covers(&pattern.0.iter().map(String::as_str).collect::<Vec<_>>())) {
+        match NEVER
+            .iter()
+            .find(|never| Pattern::parse(never).covers(&pattern.0.iter().map(String::as_str).collect::<Vec<_>>()))
+        {
             Some(never) => Err(Misfit::new(format!("`{never}` can not be changed from afar")).help("take it out")),
             None => Ok(pattern),
         }
@@ -184,7 +187,8 @@ mod tests {
         let allow = ["instrument", "sink.*.batch", "journal.commit_interval"];
         let patch = json!({"instrument": {"do": {"every": "5s"}, "old": null}, "sink": {"cloud": {"batch": {"max_age": "1m"}}}});
         assert_eq!(refused(&patch, &allow), Vec::<String>::new());
-        let patch = json!({"sink": {"cloud": {"url": "mqtt://evil", "batch": {}}}, "bus": {"a": {"port": "/dev/ttyS0"}}});
+        let patch =
+            json!({"sink": {"cloud": {"url": "mqtt://evil", "batch": {}}}, "bus": {"a": {"port": "/dev/ttyS0"}}});
         assert_eq!(refused(&patch, &allow), ["sink.cloud.url", "bus.a.port"]);
     }
 

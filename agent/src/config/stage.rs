@@ -268,7 +268,12 @@ mod tests {
     use serde_json::json;
 
     fn revision(name: &str) -> Revision {
-        Revision { revision: name.to_owned(), config: json!({"b": 1, "a": {"y": 2.5, "x": null}}), author: None, at: None }
+        Revision {
+            revision: name.to_owned(),
+            config: json!({"b": 1, "a": {"y": 2.5, "x": null}}),
+            author: None,
+            at: None,
+        }
     }
 
     #[test]

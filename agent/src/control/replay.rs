@@ -54,11 +54,7 @@ pub enum ReplayError {
 }
 
 /// Asks the sink.
-pub async fn replay(
-    wanted: &Wanted,
-    reader: &Reader,
-    ways: &BTreeMap<SinkId, Asks>,
-) -> Result<Replayed, ReplayError> {
+pub async fn replay(wanted: &Wanted, reader: &Reader, ways: &BTreeMap<SinkId, Asks>) -> Result<Replayed, ReplayError> {
     let Wanted { sink, from, to } = wanted;
     let no_sink = || ReplayError::NoSink(sink.clone());
     let way = SinkId::try_new(sink).ok().and_then(|id| ways.get(&id)).ok_or_else(no_sink)?;

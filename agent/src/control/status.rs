@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::telemetry::health::{Health, InstrumentHealth, InstrumentState, RemoteHealth, SinkHealth, SinkState, TlsHealth};
+use crate::telemetry::health::{
+    Health, InstrumentHealth, InstrumentState, RemoteHealth, SinkHealth, SinkState, TlsHealth,
+};
 
 /// The journal is written.
 const JOURNAL_OK: &str = "ok";

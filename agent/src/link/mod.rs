@@ -259,19 +259,24 @@ impl Link {
     }
 }
 
-/// Makes the link and the task that keeps it connected until told to stop.
+/// Makes the link and the task that keeps it connected until told to stop; it connects after `first_wait`.
 pub fn new(
     config: MqttConfig,
     presence: Presence,
-    health: Arc<SinkHealth>,
-    clock: Clock,
+    (health, clock): (Arc<SinkHealth>, Clock),
+    first_wait: Duration,
     stop: CancellationToken,
 ) -> (Link, impl Future<Output = ()> + Send + 'static) {
     let (pipe_tx, pipe) = watch::channel(None);
     let (trouble_tx, trouble) = watch::channel(None);
     let ears = Ears::default();
     let roads = Roads::new(config, health, clock, ears.clone());
-    let task = keep_connected(roads, presence, pipe_tx, trouble_tx, stop);
+    let task = async move {
+        tokio::select! {
+            () = tokio::time::sleep(first_wait) => keep_connected(roads, presence, pipe_tx, trouble_tx, stop).await,
+            () = stop.cancelled() => {}
+        }
+    };
     (Link { pipe, queue: Arc::new(Mutex::new(())), trouble, ears }, task)
 }
 

@@ -133,7 +133,8 @@ impl Linked<'_> {
     ) -> Result<T, ProvisionError> {
         let (stop, health) = (CancellationToken::new(), Arc::new(SinkHealth::new(self.section.sink.clone(), "mqtt")));
         let presence = Presence::unsaid(self.who);
-        let (link, task) = link::new(self.mqtt, presence, health.clone(), self.clock.clone(), stop.clone());
+        let (link, task) =
+            link::new(self.mqtt, presence, (health.clone(), self.clock.clone()), Duration::ZERO, stop.clone());
         let mut task = pin!(task);
         let kept = async {
             task.as_mut().await;

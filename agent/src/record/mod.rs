@@ -264,7 +264,11 @@ impl Writer {
             Message::Adjust(adjusted) => {
                 let Adjusted { config, reserved_bytes, sinks } = *adjusted;
                 self.keeper.adjust(|settings| {
-                    *settings = Settings { path: settings.path.clone(), probe: settings.probe.take(), ..settings_of(&config, reserved_bytes) };
+                    *settings = Settings {
+                        path: settings.path.clone(),
+                        probe: settings.probe.take(),
+                        ..settings_of(&config, reserved_bytes)
+                    };
                 });
                 self.config = JournalConfig { path: self.config.path.clone(), ..config };
                 self.sinks = sinks;

@@ -36,13 +36,13 @@ pub struct Unread {
     pub faults: Vec<Fault>,
 }
 
-fn unread(name: &str, path: &str, message: impl Into<String>) -> Unread {
+fn unread(name: &str, path: &str, message: impl Into<String>) -> Box<Unread> {
     let revision = Revision { revision: name.to_owned(), config: Value::Null, author: None, at: None };
-    Unread { revision, faults: vec![Fault { path: path.to_owned(), message: message.into() }] }
+    Box::new(Unread { revision, faults: vec![Fault { path: path.to_owned(), message: message.into() }] })
 }
 
 /// Reads a document.
-pub fn read(bytes: &[u8], keys: &Keys) -> Result<Revision, Unread> {
+pub fn read(bytes: &[u8], keys: &Keys) -> Result<Revision, Box<Unread>> {
     let object = parse(bytes)?;
     let Some(key) = &keys.key else {
         return match object.get("document") {
@@ -52,7 +52,8 @@ pub fn read(bytes: &[u8], keys: &Keys) -> Result<Revision, Unread> {
     };
     // An unsigned one is named, too: whoever sent it looks for that name.
     let name = object.get("revision").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let (Some(Value::String(text)), Some(Value::String(signature))) = (object.get("document"), object.get("signature")) else {
+    let (Some(Value::String(text)), Some(Value::String(signature))) = (object.get("document"), object.get("signature"))
+    else {
         let wanted = "this device takes signed revisions alone: {\"document\", \"signature\"}";
         return Err(unread(&name, "signature", wanted));
     };
@@ -73,7 +74,7 @@ pub fn read(bytes: &[u8], keys: &Keys) -> Result<Revision, Unread> {
     Ok(revision)
 }
 
-fn parse(bytes: &[u8]) -> Result<Map<String, Value>, Unread> {
+fn parse(bytes: &[u8]) -> Result<Map<String, Value>, Box<Unread>> {
     match serde_json::from_slice(bytes) {
         Ok(Value::Object(object)) if depth(&Value::Object(object.clone())) <= DEPTH_MAX => Ok(object),
         Ok(Value::Object(_)) => Err(unread("", "", format!("it is nested deeper than {DEPTH_MAX}"))),
@@ -90,7 +91,7 @@ fn depth(value: &Value) -> usize {
     }
 }
 
-fn read_plain(mut object: Map<String, Value>, keys: &Keys) -> Result<Revision, Unread> {
+fn read_plain(mut object: Map<String, Value>, keys: &Keys) -> Result<Revision, Box<Unread>> {
     let name = match object.remove("revision") {
         Some(Value::String(name)) if is_name(&name) => name,
         Some(Value::String(name)) => {
@@ -99,9 +100,8 @@ fn read_plain(mut object: Map<String, Value>, keys: &Keys) -> Result<Revision, U
         }
         _ => return Err(unread("", "revision", "is missing: each revision has a name")),
     };
-    let config = match object.remove("config") {
-        Some(config @ Value::Object(_)) => config,
-        _ => return Err(unread(&name, "config", "is missing: an object with the keys to change")),
+    let Some(config @ Value::Object(_)) = object.remove("config") else {
+        return Err(unread(&name, "config", "is missing: an object with the keys to change"));
     };
     let mut text = |key: &str| match object.remove(key) {
         None | Some(Value::Null) => Ok(None),
@@ -133,6 +133,8 @@ fn time(text: &str) -> Option<Timestamp> {
 /// Words, where a revision was made before the one that is held: by their authors' clocks, where both say.
 pub fn is_older(revision: &Revision, held: &Revision) -> Option<String> {
     let (made, held_at) = (time(revision.at.as_deref()?)?, time(held.at.as_deref()?)?);
-    let words = || format!("it is older than {} of {}, which is in force", held.revision, held.at.as_deref().unwrap_or_default());
+    let words = || {
+        format!("it is older than {} of {}, which is in force", held.revision, held.at.as_deref().unwrap_or_default())
+    };
     (made < held_at).then(words)
 }

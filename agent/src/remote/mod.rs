@@ -7,45 +7,65 @@
 //!               rejected, nothing moves                        stage.roll_back (durable) -> apply what was -> "rolled-back"
 //! ```
 //!
+//! Orders (`commands`) are done once each: what became of one is put down before it is begun.
+//!
 //! All that matters stands in the stage's file: killed at any arrow, the next start goes on from there. `topics` and
 //! `shadow` put what is heard and said into a broker's own words and do no I/O.
 
+mod bundle;
+mod commands;
 mod desired;
+mod dialect;
+mod executions;
+mod orders;
 mod report;
 mod shadow;
 mod topics;
+mod trial;
+mod work;
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use model::{Event, EventKind, Record, SinkId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::block_in_place;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
-use crate::clock::Clock;
-use crate::config::stage::{Fault, Outcome, Revision, STARTS_MAX, Stage, Status};
-use crate::config::{Config, InForce, Layers, MqttProfile, RemoteConfig, SinkKind, load_staged, load_with, stage_of};
+use crate::config::stage::{Fault, STARTS_MAX, Stage, Status};
+use crate::config::{Config, Layers, RemoteConfig, load_staged, stage_of};
 use crate::link::{Heard, Listening, Message};
 use crate::record::Inbox;
 use crate::sinks::mqtt::beside::{Beside, Turn};
-use crate::telemetry::health::{Health, RemoteHealth};
+use crate::telemetry::health::RemoteHealth;
+use crate::telemetry::logs;
+use commands::Done;
+pub use commands::Hands;
 use desired::Keys;
+use dialect::{Dialect, Said};
+use orders::{Ledger, Order};
 use report::Report;
-use shadow::Shadow;
-use topics::Topics;
 
 /// Messages that wait to be dealt with.
 const HEARD_MAX: usize = 16;
+/// Messages that wait to be sent.
+const OUTBOX_MAX: usize = 64;
 
 /// What the rest of the agent is asked to do.
 #[derive(Debug)]
 pub enum Request {
     /// Make this the configuration in force, and say so. Where everything has to be started anew nobody waits for it.
     Apply(Arc<Config>, oneshot::Sender<()>),
+    /// End in order and start anew, as another process.
+    Restart,
+    /// Start the board anew.
+    Reboot,
 }
 
 /// What comes from afar, before there is an agent to do it.
@@ -55,53 +75,6 @@ pub struct Afar {
     requests: mpsc::Sender<Request>,
     told: mpsc::Sender<Heard>,
     heard: mpsc::Receiver<Heard>,
-}
-
-/// What a broker's message comes to.
-#[derive(Debug, PartialEq)]
-enum Said {
-    /// This is the configuration that is wanted, as it was written.
-    Desired(Vec<u8>),
-    /// This has to be asked first.
-    Ask(Message),
-}
-
-/// The words of a broker.
-enum Dialect {
-    Topics(Topics),
-    Shadow(Shadow),
-}
-
-impl Dialect {
-    fn of(config: &Config, remote: &RemoteConfig) -> Option<Self> {
-        let sink = config.sinks.iter().find(|sink| sink.id == remote.via)?;
-        let SinkKind::Mqtt(mqtt) = &sink.kind else { return None };
-        Some(match mqtt.profile {
-            MqttProfile::Generic => Self::Topics(Topics::below(&mqtt.beside)),
-            MqttProfile::AwsIot => Self::Shadow(Shadow::of(config.device.id.as_str())),
-        })
-    }
-
-    fn subscriptions(&self) -> Vec<String> {
-        match self {
-            Self::Topics(topics) => topics.subscriptions(),
-            Self::Shadow(shadow) => shadow.subscriptions(),
-        }
-    }
-
-    fn hear(&mut self, heard: Heard) -> Vec<Said> {
-        match self {
-            Self::Topics(topics) => topics.hear(heard),
-            Self::Shadow(shadow) => shadow.hear(heard),
-        }
-    }
-
-    fn report(&mut self, report: &Report) -> Message {
-        match self {
-            Self::Topics(topics) => topics.report(report),
-            Self::Shadow(shadow) => shadow.report(report),
-        }
-    }
 }
 
 /// The configuration to start with, and the count of starts with one that is not confirmed yet. Called once a process,
@@ -137,18 +110,13 @@ impl Afar {
     /// What is to be listened to, and over which sink's link; nothing where nothing may be done from afar.
     pub fn listening(&self, config: &Config) -> Option<(SinkId, Listening)> {
         let remote = config.remote.as_ref().filter(|remote| remote.config || remote.commands)?;
-        let topics = Dialect::of(config, remote)?.subscriptions();
+        let topics = Dialect::of(config, remote)?.subscriptions(remote);
         Some((remote.via.clone(), Listening { topics, heard: self.told.clone() }))
     }
 
     /// The task that does it; `way` leads to the broker.
-    pub fn into_task(
-        self,
-        way: watch::Receiver<Beside>,
-        in_force: InForce,
-        (inbox, clock, health): (Inbox, Clock, Arc<Health>),
-    ) -> Option<Task> {
-        let config = in_force.get();
+    pub fn into_task(self, way: watch::Receiver<Beside>, inbox: Inbox, hands: Hands) -> Option<Task> {
+        let config = hands.in_force.get();
         let remote = config.remote.clone()?;
         let dialect = Dialect::of(&config, &remote)?;
         let keys = Keys { device: config.device.id.to_string(), key: remote.key.clone() };
@@ -156,14 +124,36 @@ impl Afar {
         let Self { layers, requests, told: _, heard } = self;
         let journal = config.journal.path.clone();
         let deadline = stage.trial.is_some().then(|| Instant::now() + remote.confirm_within);
+        let ledger = Ledger::open(&journal);
         Some(Task {
-            layers, requests, heard, way, in_force, inbox, clock, health, journal, remote, dialect, keys, stage,
-            saying: None, asking: None, deadline,
+            layers,
+            requests,
+            heard,
+            way,
+            inbox,
+            hands,
+            journal,
+            remote,
+            dialect,
+            keys,
+            stage,
+            ledger,
+            saying: None,
+            outbox: VecDeque::new(),
+            sending: None,
+            doing: FuturesUnordered::new(),
+            then: None,
+            loud_until: None,
+            deadline,
         })
     }
 }
 
 type Saying = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The agent is started anew: nothing is said any more over what there was, least of all that a revision is confirmed. The
+/// next start goes on from what is put down.
+struct Ended;
 
 /// The task.
 pub struct Task {
@@ -171,19 +161,25 @@ pub struct Task {
     requests: mpsc::Sender<Request>,
     heard: mpsc::Receiver<Heard>,
     way: watch::Receiver<Beside>,
-    in_force: InForce,
     inbox: Inbox,
-    clock: Clock,
-    health: Arc<Health>,
+    hands: Hands,
     journal: std::path::PathBuf,
     remote: RemoteConfig,
     dialect: Dialect,
     keys: Keys,
     stage: Stage,
+    ledger: Ledger,
     /// The report on its way; a newer one takes its place.
     saying: Option<Saying>,
-    /// A question on its way.
-    asking: Option<Saying>,
+    /// Questions and answers, which go in their order; one of them is on its way.
+    outbox: VecDeque<Message>,
+    sending: Option<Saying>,
+    /// Orders that are being carried out.
+    doing: FuturesUnordered<Doing>,
+    /// What is to be done when all has been said.
+    then: Option<Request>,
+    /// When the log goes back to its usual level.
+    loud_until: Option<Instant>,
     /// When the revision that is being tried is rolled back.
     deadline: Option<Instant>,
 }
@@ -191,8 +187,21 @@ pub struct Task {
 enum Turned {
     Heard(Option<Heard>),
     Reported,
-    Asked,
+    Sent,
+    Done(Order, Result<Done, String>),
+    Quiet,
+    Unanswered,
     Late,
+}
+
+type Doing = Pin<Box<dyn Future<Output = (Order, Result<Done, String>)> + Send>>;
+
+/// Waits for an instant, or for ever.
+async fn at(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
 }
 
 impl Task {
@@ -201,135 +210,80 @@ impl Task {
         self.tell();
         // The last word may not have reached the broker before the end of the last run.
         self.say();
+        self.conclude_unfinished();
         loop {
+            self.send_next();
             let turned = tokio::select! {
                 () = stop.cancelled() => return,
                 heard = self.heard.recv() => Turned::Heard(heard),
                 () = finished(&mut self.saying) => Turned::Reported,
-                () = finished(&mut self.asking) => Turned::Asked,
-                () = tokio::time::sleep_until(self.deadline.unwrap_or_else(Instant::now)), if self.deadline.is_some() => Turned::Late,
+                () = finished(&mut self.sending) => Turned::Sent,
+                Some((order, done)) = self.doing.next() => Turned::Done(order, done),
+                () = at(self.loud_until) => Turned::Quiet,
+                () = at(self.dialect.due()) => Turned::Unanswered,
+                () = at(self.deadline) => Turned::Late,
             };
-            match turned {
-                Turned::Heard(Some(heard)) => self.hear(heard).await,
-                // The links are gone, and the agent with them.
-                Turned::Heard(None) => return stop.cancelled().await,
-                Turned::Reported => self.reported(),
-                Turned::Asked => {}
+            let went_on = match turned {
+                Turned::Heard(Some(heard)) => {
+                    let said = self.dialect.hear(heard);
+                    self.heed(said).await
+                }
+                Turned::Heard(None) => Err(Ended),
+                Turned::Unanswered => {
+                    let said = self.dialect.wake();
+                    self.heed(said).await
+                }
                 Turned::Late => self.roll_back().await,
+                Turned::Reported => {
+                    self.reported();
+                    Ok(())
+                }
+                Turned::Sent => {
+                    self.sent().await;
+                    Ok(())
+                }
+                Turned::Done(order, done) => {
+                    self.done(&order, done);
+                    Ok(())
+                }
+                Turned::Quiet => {
+                    self.loud_until = None;
+                    logs::set_level(None);
+                    Ok(())
+                }
+            };
+            if went_on.is_err() {
+                return stop.cancelled().await;
             }
         }
     }
 
-    async fn hear(&mut self, heard: Heard) {
-        for said in self.dialect.hear(heard) {
+    async fn heed(&mut self, said: Vec<Said>) -> Result<(), Ended> {
+        for said in said {
             match said {
-                Said::Ask(message) => self.asking = Some(Box::pin(send(self.way.clone(), message))),
-                Said::Desired(document) if self.remote.config => self.desired(&document).await,
-                Said::Desired(_) => {}
+                Said::Ask(message) => self.post(message),
+                Said::Desired(document) if self.remote.config => self.desired(&document).await?,
+                Said::Order(order) if self.remote.commands => self.order(order),
+                Said::Desired(_) | Said::Order(_) => {}
             }
         }
+        Ok(())
     }
 
-    /// A configuration is wanted.
-    async fn desired(&mut self, document: &[u8]) {
-        let revision = match desired::read(document, &self.keys) {
-            Ok(revision) => revision,
-            Err(unread) => return self.reject(&unread.revision, unread.faults),
-        };
-        if self.stage.current() == Some(&revision) {
+    /// Puts a message behind those that wait.
+    fn post(&mut self, message: Message) {
+        if self.outbox.len() >= OUTBOX_MAX {
+            warn!(topic = message.topic, "too much to say to the broker, this is left out");
             return;
         }
-        if let Some(used) = self.stage.used_for(&revision.revision) {
-            let is_last = self.stage.last.as_ref().is_some_and(|last| last.revision == revision.revision);
-            // The broker has kept what was rolled back: it is not tried again under the same name.
-            if is_last && used == revision.sha256() {
-                return;
-            }
-            let message = "this name was used before: give each revision a name of its own".to_owned();
-            return self.reject(&revision, vec![Fault { path: "revision".to_owned(), message }]);
-        }
-        if let Some(message) = self.stage.confirmed.as_ref().and_then(|held| desired::is_older(&revision, held)) {
-            return self.reject(&revision, vec![Fault { path: "at".to_owned(), message }]);
-        }
-        match load_with(&self.layers, &revision) {
-            Ok(config) => self.try_out(revision, config).await,
-            Err(error) => self.reject(&revision, error.faults),
-        }
+        self.outbox.push_back(message);
     }
 
-    async fn try_out(&mut self, revision: Revision, config: Config) {
-        info!(revision = revision.revision, author = revision.author, "a revision of the configuration came, trying it");
-        let before = self.stage.clone();
-        self.stage.begin(revision.clone());
-        if let Err(error) = self.store() {
-            self.stage = before;
-            let message = format!("it can not be kept on this device: {error}");
-            return self.reject(&revision, vec![Fault { path: String::new(), message }]);
-        }
-        self.apply(config).await;
-        self.deadline = Some(Instant::now() + self.remote.confirm_within);
-        self.tell();
-        self.say();
-    }
-
-    /// The report has been acknowledged: with it the broker was reached.
-    fn reported(&mut self) {
-        if self.stage.trial.is_none() {
-            return;
-        }
-        let before = self.stage.clone();
-        self.stage.confirm();
-        if let Err(error) = self.store() {
-            // Not durable, not confirmed: it is tried again, until there is no time left.
-            warn!(%error, "the revision can not be confirmed on this disk, will try again");
-            self.stage = before;
-            return self.say();
-        }
-        self.deadline = None;
-        info!(revision = self.stage.current().map(|current| current.revision.as_str()), "the broker was reached, the revision is confirmed");
-        self.tell();
-        self.say();
-    }
-
-    async fn roll_back(&mut self) {
-        self.deadline = None;
-        let within = self.remote.confirm_within.as_secs();
-        self.stage.roll_back(&format!("the broker was not reached within {within} s"));
-        // What can not be put down is tried again at the next start, which counts.
-        if let Err(error) = self.store() {
-            error!(%error, "the way back can not be put down");
-        }
-        match load_staged(&self.layers, &self.stage) {
-            Ok(config) => self.apply(config).await,
-            Err(error) => error!(%error, "what was in force can not be used any more, the revision stays until the next start"),
-        }
-        self.tell();
-        self.say();
-    }
-
-    fn reject(&mut self, revision: &Revision, errors: Vec<Fault>) {
-        let words = |last: &Outcome| (last.revision.clone(), last.status, last.errors.clone());
-        let before = self.stage.last.as_ref().map(words);
-        // While one is tried its outcome is what counts.
-        let held = self.stage.last.clone().filter(|_| self.stage.trial.is_some());
-        self.stage.conclude(revision, Status::Rejected, errors);
-        let is_news = self.stage.last.as_ref().map(words) != before;
-        if is_news {
-            self.tell();
-            self.say();
-        }
-        if let Some(held) = held {
-            self.stage.last = Some(held);
-        } else if is_news && let Err(error) = self.store() {
-            warn!(%error, "what became of the revision can not be put down");
-        }
-    }
-
-    async fn apply(&mut self, config: Config) {
-        let (done, applied) = oneshot::channel();
-        if self.requests.send(Request::Apply(Arc::new(config), done)).await.is_err() || applied.await.is_err() {
-            // The agent is started anew with it; that start goes on from what is put down.
-            std::future::pending::<()>().await;
+    fn send_next(&mut self) {
+        if self.sending.is_none()
+            && let Some(message) = self.outbox.pop_front()
+        {
+            self.sending = Some(Box::pin(send(self.way.clone(), message)));
         }
     }
 
@@ -341,8 +295,12 @@ impl Task {
     fn tell(&mut self) {
         let Some(last) = &mut self.stage.last else { return };
         let words: Vec<String> = last.errors.iter().map(Fault::words).collect();
-        let shown = RemoteHealth { revision: last.revision.clone(), status: last.status.as_str().to_owned(), errors: words.clone() };
-        self.health.remote.set(Some(shown));
+        let shown = RemoteHealth {
+            revision: last.revision.clone(),
+            status: last.status.as_str().to_owned(),
+            errors: words.clone(),
+        };
+        self.hands.health.remote.set(Some(shown));
         let kind = match last.status {
             Status::Pending => return,
             Status::Applied => EventKind::ConfigApplied,
@@ -352,7 +310,7 @@ impl Task {
         if std::mem::replace(&mut last.is_told, true) {
             return;
         }
-        let event = Event::new(self.clock.stamp(), kind).with("revision", last.revision.as_str());
+        let event = Event::new(self.hands.clock.stamp(), kind).with("revision", last.revision.as_str());
         let event = if words.is_empty() { event } else { event.with("errors", words.join("; ")) };
         if last.status != Status::Applied {
             warn!(revision = last.revision, errors = words.join("; "), "revision {}", last.status.as_str());
@@ -372,12 +330,12 @@ impl Task {
     /// Puts the report on its way, however long that takes.
     fn say(&mut self) {
         let Some(last) = &self.stage.last else { return };
-        let config = self.in_force.get();
+        let config = self.hands.in_force.get();
         let report = Report {
             outcome: last,
             in_force: self.stage.current(),
             config_hash: &config.hash,
-            at: self.clock.now(),
+            at: self.hands.clock.now(),
         };
         let message = self.dialect.report(&report);
         self.saying = Some(Box::pin(send(self.way.clone(), message)));

@@ -21,7 +21,7 @@ use crate::control::server::{self, Answers};
 use crate::provision;
 use crate::provision::renewal::{Renewals, Rotator};
 use crate::record::{self, Alarm, Inbox, Opened};
-use crate::remote::Afar;
+use crate::remote::{Afar, Hands};
 use crate::supervise::Tasks;
 use crate::telemetry::beats::Beats;
 use crate::telemetry::health::{Health, InstrumentHealth, Shown, SinkHealth};
@@ -63,7 +63,7 @@ pub struct Agent {
     sinks: Tasks,
     links: Tasks,
     /// How each line is told that the instruments on it are others.
-    lines: BTreeMap<BusId, watch::Sender<Wanted>>,
+    wanted: BTreeMap<BusId, watch::Sender<Wanted>>,
     wires: Wires,
     /// Exchanges the device's certificate, where it can be asked for another.
     pub rotator: Option<Rotator>,
@@ -101,7 +101,7 @@ impl Agent {
         house.say_boot();
         let mut buses = tasks();
         house.start_clock(&mut buses);
-        let lines = house.start_lines(&mut buses);
+        let wanted = house.start_lines(&mut buses);
         let control_stop = CancellationToken::new();
         let answers = Answers {
             config: house.in_force.clone(),
@@ -116,13 +116,21 @@ impl Agent {
             .map_err(|source| RunError::Disk { what: "control thread".to_owned(), source })?;
         let control = Some(control);
         if let Some((afar, way)) = afar.zip(wires.way.as_ref()) {
-            let (inbox, clock, health) = (house.inbox.clone(), house.clock.clone(), house.health.clone());
-            if let Some(task) = afar.into_task(way.subscribe(), house.in_force.clone(), (inbox, clock, health)) {
+            let hands = Hands {
+                in_force: house.in_force.clone(),
+                health: house.health.clone(),
+                reader: house.reader.clone(),
+                clock: house.clock.clone(),
+                started_ms,
+                asks: wires.replays.clone(),
+                taps: house.taps.clone(),
+            };
+            if let Some(task) = afar.into_task(way.subscribe(), house.inbox.clone(), hands) {
                 links.spawn("remote".to_owned(), |stop| task.run(stop));
             }
         }
         let rotator = house.start_renewals(&wires, &mut links);
-        Ok(Self { health, reader, house, buses, sinks, links, lines, wires, rotator, control_stop, control, writer })
+        Ok(Self { health, reader, house, buses, sinks, links, wanted, wires, rotator, control_stop, control, writer })
     }
 
     /// Exchanges what differs for what `config` says, and leaves the rest as it is: an instrument that is the same does not
@@ -138,9 +146,14 @@ impl Agent {
         self.health.sinks.set(health.sinks.get());
         self.exchange_lines(&before, config).await;
         self.house.in_force.set(config.clone());
-        let stale = self.wires.stale(&before, config);
+        let stale = wires::stale(&before, config);
         self.wires.retire(&stale, (&before, config), &mut self.sinks, &mut self.links).await;
-        self.wires.start(&self.house, |sink| stale.contains(sink.id.as_str()) || !has_sink(&before, &sink.id), &mut self.sinks, &mut self.links);
+        self.wires.start(
+            &self.house,
+            |sink| stale.contains(sink.id.as_str()) || !has_sink(&before, &sink.id),
+            &mut self.sinks,
+            &mut self.links,
+        );
         let reserved = config.journal.reserved_bytes(config.sinks.len());
         self.house.inbox.adjust(config.journal.clone(), reserved, self.health.sinks.get()).await;
         info!(config = %config.hash, revision = config.revision(), "configuration applied");
@@ -153,25 +166,26 @@ impl Agent {
             let is_there = config.buses.iter().any(|now| now.id == *bus);
             is_there && before.is_same(config, &format!("bus.{bus}"))
         };
-        let ended: Vec<BusId> = self.lines.keys().filter(|bus| !is_kept(bus)).cloned().collect();
+        let ended: Vec<BusId> = self.wanted.keys().filter(|bus| !is_kept(bus)).cloned().collect();
         for bus in ended {
             self.buses.retire(&format!("bus:{bus}"), DRAIN_LIMITS[0]).await;
-            self.lines.remove(&bus);
+            self.wanted.remove(&bus);
         }
         let health = self.health.instruments.get();
         for bus in &config.buses {
             let wanted = Wanted { config: bus.clone(), health: health.clone() };
-            match self.lines.get(&bus.id) {
+            match self.wanted.get(&bus.id) {
                 Some(line) => {
                     let (held, now) = (on_line(before, &bus.id), on_line(config, &bus.id));
-                    let is_same = held == now && now.iter().all(|id| before.is_same(config, &format!("instrument.{id}")));
+                    let is_same =
+                        held == now && now.iter().all(|id| before.is_same(config, &format!("instrument.{id}")));
                     if !is_same {
                         line.send_replace(wanted);
                     }
                 }
                 None => {
                     let line = self.house.start_line(wanted, &mut self.buses);
-                    self.lines.insert(bus.id.clone(), line);
+                    self.wanted.insert(bus.id.clone(), line);
                 }
             }
         }

@@ -8,6 +8,7 @@ use model::{Epoch, SinkId};
 use tokio::sync::{mpsc, watch};
 
 use super::House;
+use crate::backoff::spread;
 use crate::config::{Config, MqttConfig, MqttFormat, SinkConfig, SinkKind};
 use crate::link::{self, Listening};
 use crate::sinks::lake::shelf::Shelf;
@@ -23,6 +24,8 @@ use crate::telemetry::health::{Shown, SinkHealth};
 
 /// How long a sink, and a link, may take to end when another takes its place.
 const RETIRE_LIMIT: Duration = Duration::from_secs(6);
+/// Over so long the devices of a fleet spread that are told at once to connect anew.
+const SPREAD: Duration = Duration::from_secs(3);
 
 /// What leads out of the device.
 pub struct Wires {
@@ -34,37 +37,15 @@ pub struct Wires {
     /// The same for who has to follow one that is exchanged.
     ways: HashMap<SinkId, watch::Sender<Beside>>,
     listening: Option<(SinkId, Listening)>,
+    /// Whether what is connected from now on is so because the configuration was changed.
+    is_started: bool,
 }
 
 impl Wires {
     /// None yet; `listening` is what one of the links will listen to.
     pub fn new(listening: Option<(SinkId, Listening)>) -> Self {
-        Self { replays: Arc::default(), way: None, besides: HashMap::new(), ways: HashMap::new(), listening }
-    }
-
-    /// The sinks that have to end, and where they are still wanted begin anew: those that are others or gone, and the
-    /// lakes that announce over such a one.
-    pub fn stale(&self, before: &Config, config: &Config) -> BTreeSet<String> {
-        let is_same = |part: String| before.is_same(config, &part);
-        let has_other_series = || {
-            let instruments = |config: &Config| config.series().into_iter().map(|series| series.instrument.clone()).collect::<BTreeSet<_>>();
-            let (held, now) = (instruments(before), instruments(config));
-            held != now || now.iter().any(|id| !is_same(format!("instrument.{id}")))
-        };
-        let is_stale = |sink: &SinkConfig| {
-            let lists_series = matches!(&sink.kind, SinkKind::Mqtt(mqtt) if mqtt.format == MqttFormat::Columnar);
-            !is_same(format!("sink.{}", sink.id))
-                || !is_same(format!("sink.{}.batch", sink.id))
-                || (lists_series && has_other_series())
-        };
-        let mut stale: BTreeSet<String> =
-            before.sinks.iter().filter(|sink| is_stale(sink)).map(|sink| sink.id.to_string()).collect();
-        let is_over_one = |sink: &&SinkConfig| {
-            let over = sink.kind.lake().and_then(|lake| lake.announce.as_ref());
-            over.is_some_and(|over| !is_same(format!("sink.{over}")))
-        };
-        stale.extend(before.sinks.iter().filter(is_over_one).map(|sink| sink.id.to_string()));
-        stale
+        let (besides, ways) = (HashMap::new(), HashMap::new());
+        Self { replays: Arc::default(), way: None, besides, ways, listening, is_started: false }
     }
 
     /// Ends these sinks. A link goes with its sink only where that is another: other batches need no other connection.
@@ -89,12 +70,23 @@ impl Wires {
 
     /// Starts those sinks that are asked for; where the disk does not let one, its task waits for that. Links first: a
     /// lake announces over one.
-    pub fn start(&mut self, house: &House, is_wanted: impl Fn(&SinkConfig) -> bool, sinks: &mut Tasks, links: &mut Tasks) {
+    pub fn start(
+        &mut self,
+        house: &House,
+        is_wanted: impl Fn(&SinkConfig) -> bool,
+        sinks: &mut Tasks,
+        links: &mut Tasks,
+    ) {
         let config = house.in_force.get();
         let health = house.health.sinks.get();
         let with = |sink: &SinkConfig, health: &Arc<SinkHealth>| (sink.clone(), surroundings(house, sink, health));
-        let all: Vec<(SinkConfig, Surroundings)> =
-            config.sinks.iter().zip(&health).filter(|(sink, _)| is_wanted(sink)).map(|(sink, health)| with(sink, health)).collect();
+        let all: Vec<(SinkConfig, Surroundings)> = config
+            .sinks
+            .iter()
+            .zip(&health)
+            .filter(|(sink, _)| is_wanted(sink))
+            .map(|(sink, health)| with(sink, health))
+            .collect();
         for (sink, with) in &all {
             if let SinkKind::Mqtt(mqtt) = &sink.kind
                 && !self.besides.contains_key(&sink.id)
@@ -112,17 +104,22 @@ impl Wires {
             self.replays.lock().insert(sink.id.clone(), way);
             self.start_sink(house, &sink, (with, replays), sinks);
         }
+        self.is_started = true;
     }
 
     /// Starts the link of an mqtt sink.
     fn connect(&mut self, house: &House, mqtt: &MqttConfig, with: &Surroundings, links: &mut Tasks) -> Beside {
-        let listening = self.listening.as_ref().filter(|(via, _)| *via == with.id).map(|(_, listening)| listening.clone());
+        let listening =
+            self.listening.as_ref().filter(|(via, _)| *via == with.id).map(|(_, listening)| listening.clone());
         let listens = listening.is_some();
         let presence = presence::of(&house.in_force, mqtt, with, listening);
         let clock = house.clock.clone();
         let mut made = None;
+        // A fleet that is told at once to use another broker does not come to it at once.
+        let first_wait = if self.is_started { spread(SPREAD) } else { Duration::ZERO };
         links.spawn(format!("link:{}", with.id), |stop| {
-            let (link, task) = link::new(mqtt.clone(), presence, with.health.clone(), clock.clone(), stop);
+            let parts = (with.health.clone(), clock.clone());
+            let (link, task) = link::new(mqtt.clone(), presence, parts, first_wait, stop);
             made = Some(link);
             task
         });
@@ -166,7 +163,13 @@ impl Wires {
             SinkKind::File(file) => {
                 let file = file.clone();
                 let make = move |epoch: &Epoch| {
-                    let place = Place { journal: &config.journal.path, device: &config.device, epoch, clock: &clock, in_force: &in_force };
+                    let place = Place {
+                        journal: &config.journal.path,
+                        device: &config.device,
+                        epoch,
+                        clock: &clock,
+                        in_force: &in_force,
+                    };
                     LakeSink::open(Shelf::folder(file.path.clone()), &of, &file.lake, place, news.clone())
                 };
                 sinks.spawn(name, |stop| runner::run(make, with, replays, stop));
@@ -174,7 +177,13 @@ impl Wires {
             SinkKind::S3(s3) => {
                 let (s3, health) = (s3.clone(), with.health.clone());
                 let make = move |epoch: &Epoch| {
-                    let place = Place { journal: &config.journal.path, device: &config.device, epoch, clock: &clock, in_force: &in_force };
+                    let place = Place {
+                        journal: &config.journal.path,
+                        device: &config.device,
+                        epoch,
+                        clock: &clock,
+                        in_force: &in_force,
+                    };
                     LakeSink::open(Shelf::bucket(Bucket::new(&s3, &clock, &health)), &of, &s3.lake, place, news.clone())
                 };
                 sinks.spawn(name, |stop| runner::run(make, with, replays, stop));
@@ -185,7 +194,9 @@ impl Wires {
                 let beside = self.besides[&sink.id].clone();
                 let (reader, device) = (house.reader.clone(), config.device.clone());
                 let (link, heard) = (beside.link.clone(), house.alarms.subscribe());
-                sinks.spawn(format!("alarms:{}", sink.id), |stop| alarms::run(beside, device, move || reader.epoch(), heard, stop));
+                sinks.spawn(format!("alarms:{}", sink.id), |stop| {
+                    alarms::run(beside, device, move || reader.epoch(), heard, stop)
+                });
                 let mqtt = mqtt.clone();
                 let make = move |epoch: &Epoch| {
                     let (device, series) = (config.device.clone(), config.series());
@@ -195,6 +206,33 @@ impl Wires {
             }
         }
     }
+}
+
+/// The sinks that have to end, and where they are still wanted begin anew: those that are others or gone, and the
+/// lakes that announce over such a one.
+pub fn stale(before: &Config, config: &Config) -> BTreeSet<String> {
+    let is_same = |part: String| before.is_same(config, &part);
+    let has_other_series = || {
+        let instruments = |config: &Config| {
+            config.series().into_iter().map(|series| series.instrument.clone()).collect::<BTreeSet<_>>()
+        };
+        let (held, now) = (instruments(before), instruments(config));
+        held != now || now.iter().any(|id| !is_same(format!("instrument.{id}")))
+    };
+    let is_stale = |sink: &SinkConfig| {
+        let lists_series = matches!(&sink.kind, SinkKind::Mqtt(mqtt) if mqtt.format == MqttFormat::Columnar);
+        !is_same(format!("sink.{}", sink.id))
+            || !is_same(format!("sink.{}.batch", sink.id))
+            || (lists_series && has_other_series())
+    };
+    let mut stale: BTreeSet<String> =
+        before.sinks.iter().filter(|sink| is_stale(sink)).map(|sink| sink.id.to_string()).collect();
+    let is_over_one = |sink: &&SinkConfig| {
+        let over = sink.kind.lake().and_then(|lake| lake.announce.as_ref());
+        over.is_some_and(|over| !is_same(format!("sink.{over}")))
+    };
+    stale.extend(before.sinks.iter().filter(is_over_one).map(|sink| sink.id.to_string()));
+    stale
 }
 
 fn surroundings(house: &House, sink: &SinkConfig, health: &Arc<SinkHealth>) -> Surroundings {

@@ -40,18 +40,21 @@ fn what_breaks_an_instrument_or_a_store_leaves_the_device_within_reach() {
     let store = json!({"type": "s3", "bucket": "none", "endpoint": "http://127.0.0.1:1"});
     pond.operator.wants("r1", &json!({"bus": {"two": {"port": "/dev/ttyGONE"}}, "sink": {"away": store}}));
     assert_eq!(pond.operator.wait_outcome("r1")["status"], "applied");
-    pond.agent.wait_until("the instrument to be missed", LIMIT, |status| item(status, "instruments", "two")["state"] == "down");
+    pond.agent.wait_until("the instrument to be missed", LIMIT, |status| {
+        item(status, "instruments", "two")["state"] == "down"
+    });
     pond.operator.wants("r2", &json!({}));
     assert_eq!(pond.operator.wait_outcome("r2")["status"], "applied");
-    pond.agent.wait_until("the instrument to be back", LIMIT, |status| item(status, "instruments", "two")["state"] == "up");
+    pond.agent
+        .wait_until("the instrument to be back", LIMIT, |status| item(status, "instruments", "two")["state"] == "up");
 }
 
 #[test]
 fn a_link_that_is_lost_in_the_middle_takes_the_revision_back_and_a_short_cut_does_not() {
     for (weather, back_after, wanted) in [
         (Weather::Cut, Duration::from_millis(500), "applied"),
-        (Weather::Deaf, Duration::from_secs(8), "rolled-back"),
-        (Weather::Cut, Duration::from_secs(8), "rolled-back"),
+        (Weather::Deaf, Duration::from_secs(10), "rolled-back"),
+        (Weather::Cut, Duration::from_secs(10), "rolled-back"),
     ] {
         let pond = Pond::new();
         // What comes through is the revision; nothing that is said behind it does.
@@ -77,7 +80,24 @@ fn killed_at_any_step_it_goes_on_with_the_new_revision_or_the_old_one() {
         for when in 1..=4 {
             let inject = format!("inject={call}:signal=KILL:when={when}");
             let trace = format!("trace={call}");
-            let under = ["strace", "-f", "-q", "-o", "/dev/null", "-P", "DIR/journal/remote/revision.part", "-e", &trace, "-e", &inject];
+            let under = [
+                "strace",
+                "-f",
+                "-q",
+                "-o",
+                "/dev/null",
+                "-P",
+                "DIR/journal/remote/revision.part",
+                "-e",
+                &trace,
+                "-e",
+                &inject,
+                // What is traced does not outlive the tracer.
+                "setpriv",
+                "--pdeathsig",
+                "KILL",
+                "--",
+            ];
             let mut pond = Pond::with("", &under);
             pond.operator.wants("r1", &json!({"instrument": {"two": {"quantity": {"number": {"scale": 2}}}}}));
             // Either it dies on the way, or that call is not made so often.
@@ -121,4 +141,45 @@ fn a_revision_with_which_the_agent_never_lives_to_confirm_is_left_behind() {
     let outcome = pond.operator.wait_outcome("r1");
     assert_eq!(outcome["status"], "rolled-back", "{outcome}");
     assert_eq!(pond.in_force()["hash"], before["hash"]);
+}
+
+/// A power cut at any step finds the whole old file or the whole new one: the bytes are synced before they take the old ones'
+/// place, and the folder after that, each time.
+#[test]
+fn what_is_put_down_is_on_the_disk_before_it_counts() {
+    let under = [
+        "strace",
+        "-f",
+        "-qq",
+        "-y",
+        "-o",
+        "DIR/calls",
+        "-e",
+        "trace=fsync,rename",
+        "setpriv",
+        "--pdeathsig",
+        "KILL",
+        "--",
+    ];
+    let mut pond = Pond::with("commands = true", &under);
+    pond.operator.wants("r1", &json!({"journal": {"commit_interval": "300ms"}}));
+    assert_eq!(pond.operator.wait_outcome("r1")["status"], "applied");
+    assert_eq!(pond.operator.wait_done("o1", &json!({"command": "flush"}))["status"], "succeeded");
+    pond.agent.kill();
+    let calls = std::fs::read_to_string(pond.dir.join("calls")).expect("strace wrote");
+    let about: Vec<&str> = calls.lines().filter(|line| line.contains("/journal/remote")).collect();
+    let steps: Vec<&str> = about
+        .iter()
+        // One thread makes them one after the other: their beginnings are in the same order.
+        .filter(|line| !line.contains("resumed"))
+        .map(|line| match () {
+            () if line.contains("rename(") => "rename",
+            () if line.contains(".part>") => "sync the bytes",
+            () => "sync the folder",
+        })
+        .collect();
+    assert!(steps.len() >= 12 && steps.len() % 3 == 0, "{about:#?}");
+    for step in steps.chunks(3) {
+        assert_eq!(step, ["sync the bytes", "rename", "sync the folder"], "{about:#?}");
+    }
 }

@@ -51,13 +51,19 @@ fn instruments_batches_and_intervals_come_and_go_and_survive_a_restart() {
     });
     pond.operator.wants("r1", &first);
     assert_eq!(pond.operator.wait_outcome("r1")["status"], "applied");
-    let status = pond.agent.wait_until("one instrument", LIMIT, |status| status["instruments"].as_array().is_some_and(|all| all.len() == 1));
+    let status = pond.agent.wait_until("one instrument", LIMIT, |status| {
+        status["instruments"].as_array().is_some_and(|all| all.len() == 1)
+    });
     assert_eq!(status["instruments"][0]["id"], "one");
     // A merge patch lies over what stands on the device, not over the revision before it: the instrument is back.
-    pond.operator.wants("r2", &json!({"sink": {"second": {"type": "mqtt", "url": pond.broker.url(), "topic": "farm/second/readings"}}}));
+    pond.operator.wants(
+        "r2",
+        &json!({"sink": {"second": {"type": "mqtt", "url": pond.broker.url(), "topic": "farm/second/readings"}}}),
+    );
     assert_eq!(pond.operator.wait_outcome("r2")["status"], "applied");
     pond.agent.wait_until("the second sink to deliver", LIMIT, |status| {
-        item(status, "sinks", "second")["delivered_total"].as_u64() > Some(0) && item(status, "instruments", "two")["state"] == "up"
+        item(status, "sinks", "second")["delivered_total"].as_u64() > Some(0)
+            && item(status, "instruments", "two")["state"] == "up"
     });
     pond.agent.kill();
     pond.agent.start();

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 pub const LIMIT: Duration = Duration::from_mins(1);
 /// A device that is cut off is back after so long.
-pub const CONFIRM_WITHIN: &str = "4s";
+pub const CONFIRM_WITHIN: &str = "5s";
 const LINES_PER_SECOND: u32 = 20;
 
 /// The pond.
@@ -38,7 +38,8 @@ fn config(dir: &Path, ports: &[Port], url: &str, remote: &str) -> String {
     }
     text += &agent::mqtt_sink("cloud", url);
     text += &agent::file_sink("lake", &dir.join("lake"), "ndjson");
-    write!(text, "[remote]\nvia = \"cloud\"\nconfig = true\nconfirm_within = \"{CONFIRM_WITHIN}\"\n{remote}\n").expect("a string takes it");
+    write!(text, "[remote]\nvia = \"cloud\"\nconfig = true\nconfirm_within = \"{CONFIRM_WITHIN}\"\n{remote}\n")
+        .expect("a string takes it");
     text
 }
 
@@ -63,7 +64,10 @@ impl Pond {
         agent.wait_until("the ports to be open", LIMIT, |status| {
             ["one", "two"].iter().all(|name| item(status, "instruments", name)["state"] != "down")
         });
-        let talkers = ports.into_iter().map(|port| Talker::start(port, LINES_PER_SECOND, |number| format!("n,{number}\r\n"))).collect();
+        let talkers = ports
+            .into_iter()
+            .map(|port| Talker::start(port, LINES_PER_SECOND, |number| format!("n,{number}\r\n")))
+            .collect();
         let pond = Self { agent, operator, wire, broker, talkers, dir, _folder: folder };
         pond.wait_linked();
         pond

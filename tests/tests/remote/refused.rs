@@ -21,7 +21,14 @@ fn documents() -> Vec<(&'static str, String, &'static str)> {
         ("r-allow", of("r-allow", json!({"sink": {"cloud": {"url": "mqtt://elsewhere:1883"}}})), "sink.cloud.url"),
         ("r-never", of("r-never", json!({"journal": {"path": "/tmp/x"}})), "journal.path"),
         ("r-self", of("r-self", json!({"remote": {"allow": ["device"]}})), "remote"),
-        ("r-deep", of("r-deep", serde_json::from_str(&format!("{}1{}", "{\"a\":".repeat(20), "}".repeat(20))).expect("nested")), ""),
+        (
+            "r-deep",
+            of(
+                "r-deep",
+                serde_json::from_str(&format!("{}1{}", "{\"a\":".repeat(20), "}".repeat(20))).expect("nested"),
+            ),
+            "",
+        ),
         ("r-else", json!({"revision": "r-else", "config": {}, "device": "gw-2"}).to_string(), "device"),
         ("r-more", json!({"revision": "r-more", "config": {}, "cmd": "rm -rf"}).to_string(), "cmd"),
     ]
@@ -47,7 +54,8 @@ fn what_can_not_be_used_is_refused_whole_and_named() {
 
 #[test]
 fn no_file_no_credential_and_no_variable_is_named_from_afar_even_where_all_is_allowed() {
-    let pond = Pond::with("allow = [\"instrument\", \"bus\", \"sink\", \"journal.commit_interval\", \"device.tags\"]", &[]);
+    let pond =
+        Pond::with("allow = [\"instrument\", \"bus\", \"sink\", \"journal.commit_interval\", \"device.tags\"]", &[]);
     let before = pond.in_force();
     for (revision, config) in [
         ("f-tls", json!({"sink": {"cloud": {"url": "mqtts://127.0.0.1:1", "tls": {"ca": "/etc/passwd"}}}})),
@@ -98,9 +106,18 @@ fn where_the_device_has_a_key_only_what_its_holder_signed_is_taken() {
     let keys = tempfile::tempdir().expect("a folder");
     let key = |name: &str| {
         let (private, public) = (keys.path().join(format!("{name}.pem")), keys.path().join(format!("{name}.pub")));
-        let run = |args: &[&std::ffi::OsStr]| assert!(Command::new("openssl").args(args).status().expect("openssl").success());
+        let run = |args: &[&std::ffi::OsStr]| {
+            assert!(Command::new("openssl").args(args).status().expect("openssl").success())
+        };
         run(&["genpkey".as_ref(), "-algorithm".as_ref(), "ed25519".as_ref(), "-out".as_ref(), private.as_os_str()]);
-        run(&["pkey".as_ref(), "-in".as_ref(), private.as_os_str(), "-pubout".as_ref(), "-out".as_ref(), public.as_os_str()]);
+        run(&[
+            "pkey".as_ref(),
+            "-in".as_ref(),
+            private.as_os_str(),
+            "-pubout".as_ref(),
+            "-out".as_ref(),
+            public.as_os_str(),
+        ]);
         (private, public)
     };
     let (ours, public) = key("ours");
@@ -109,14 +126,21 @@ fn where_the_device_has_a_key_only_what_its_holder_signed_is_taken() {
         let (text, signature) = (keys.path().join("text"), keys.path().join("signature"));
         std::fs::write(&text, format!("{head}{document}")).expect("write");
         let mut command = Command::new("openssl");
-        command.args(["pkeyutl", "-sign", "-rawin", "-inkey"]).arg(key).arg("-in").arg(&text).arg("-out").arg(&signature);
+        command
+            .args(["pkeyutl", "-sign", "-rawin", "-inkey"])
+            .arg(key)
+            .arg("-in")
+            .arg(&text)
+            .arg("-out")
+            .arg(&signature);
         assert!(command.status().expect("openssl").success());
         let signature = std::fs::read(&signature).expect("signed");
         let hex: String = signature.iter().map(|byte| format!("{byte:02x}")).collect();
         json!({"document": document, "signature": hex}).to_string()
     };
     let of = |name: &str| {
-        json!({"revision": name, "at": "2026-11-20T00:00:00Z", "config": {"journal": {"commit_interval": "300ms"}}}).to_string()
+        json!({"revision": name, "at": "2026-11-20T00:00:00Z", "config": {"journal": {"commit_interval": "300ms"}}})
+            .to_string()
     };
     let head = "tidegate config\n";
     let pond = Pond::with(&format!("key = \"{}\"", public.display()), &[]);
@@ -131,7 +155,9 @@ fn where_the_device_has_a_key_only_what_its_holder_signed_is_taken() {
         let refusals = || pond.operator.reports().iter().filter(|report| report["status"] == "rejected").count();
         let _before = refusals();
         pond.operator.publishes(&document);
-        pond.operator.wait_report(&format!("the signature {what} to be refused"), |report| report["status"] == "rejected" && report["revision"] != "s1");
+        pond.operator.wait_report(&format!("the signature {what} to be refused"), |report| {
+            report["status"] == "rejected" && report["revision"] != "s1"
+        });
     }
     assert_eq!(pond.in_force()["revision"], Value::Null);
     pond.operator.publishes(&signed(&ours, head, &of("s3")));

@@ -48,9 +48,15 @@ impl Connection {
     pub async fn poll(&mut self) -> Result<Step, Failure> {
         Ok(match self.eventloop.poll().await.map_err(|error| failure(&error))? {
             Event::Incoming(Packet::ConnAck(_)) => Step::Taken { packet_bytes_max: usize::MAX },
-            Event::Incoming(Packet::Publish(message)) => Step::Message { topic: message.topic, payload: message.payload },
+            Event::Incoming(Packet::Publish(message)) => {
+                Step::Message { topic: message.topic, payload: message.payload }
+            }
             Event::Incoming(Packet::SubAck(answer)) => Step::Subscribed {
-                refused: answer.return_codes.iter().filter(|code| !matches!(code, SubscribeReasonCode::Success(_))).count(),
+                refused: answer
+                    .return_codes
+                    .iter()
+                    .filter(|code| !matches!(code, SubscribeReasonCode::Success(_)))
+                    .count(),
             },
             Event::Incoming(packet) => {
                 Step::Heard { is_answer: matches!(packet, Packet::PubAck(_) | Packet::PingResp) }

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use rumqttc::mqttbytes::QoS;
-use rumqttc::mqttbytes::v5::{DisconnectReasonCode, LastWill, Packet, PubAckReason, PublishProperties, SubscribeReasonCode};
 use rumqttc::mqttbytes::v5::SubscribeFilter;
+use rumqttc::mqttbytes::v5::{
+    DisconnectReasonCode, LastWill, Packet, PubAckReason, PublishProperties, SubscribeReasonCode,
+};
 use rumqttc::{
     AsyncClient, ClientError, ConnectionError, Event, EventLoop, MqttOptions, Outgoing, PublishNotice,
     PublishNoticeError, PublishOptions, SessionMode, StateError, SubscribeNoticeError, TopicAliasPolicy,
@@ -55,9 +57,15 @@ impl Connection {
                 let packet_bytes_max = most.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
                 Step::Taken { packet_bytes_max }
             }
-            Event::Incoming(Packet::Publish(message)) => Step::Message { topic: message.topic, payload: message.payload },
+            Event::Incoming(Packet::Publish(message)) => {
+                Step::Message { topic: message.topic, payload: message.payload }
+            }
             Event::Incoming(Packet::SubAck(answer)) => Step::Subscribed {
-                refused: answer.return_codes.iter().filter(|code| !matches!(code, SubscribeReasonCode::Success(_))).count(),
+                refused: answer
+                    .return_codes
+                    .iter()
+                    .filter(|code| !matches!(code, SubscribeReasonCode::Success(_)))
+                    .count(),
             },
             Event::Incoming(packet) => {
                 Step::Heard { is_answer: matches!(packet, Packet::PubAck(_) | Packet::PingResp) }
