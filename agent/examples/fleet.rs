@@ -227,6 +227,7 @@ async fn main() {
         started_ms: 0,
         asks: Arc::default(),
         taps: tidegate::acquire::tap::Taps::default(),
+        rotator: None,
     };
     let arrivals: Arrivals = Arc::default();
     let shared = Arc::new(Shared { hands, inbox, arrivals: arrivals.clone() });

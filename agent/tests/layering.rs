@@ -17,7 +17,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("link", &["backoff", "clock", "config", "telemetry"]),
     ("provision", &["backoff", "clock", "config", "control", "link", "record", "sinks", "telemetry"]),
     ("record", &["clock", "config", "telemetry"]),
-    ("remote", &["acquire", "backoff", "clock", "config", "control", "link", "record", "sinks", "telemetry"]),
+    ("remote", &["acquire", "backoff", "clock", "config", "control", "link", "provision", "record", "sinks", "telemetry"]),
     (
         "run",
         &[

@@ -11,6 +11,7 @@ use std::time::Duration;
 use e2e::agent::{self, Agent, exit, item, stderr, stdout};
 use e2e::iot::Iot;
 use e2e::mosquitto::{Mosquitto, Secured};
+use e2e::operator::Operator;
 use e2e::patience::wait_for;
 use e2e::pki::{Authority, Leaf, Pair};
 use e2e::places;
@@ -462,6 +463,23 @@ fn a_certificate_that_ends_soon_is_exchanged_and_no_reading_is_lost() {
     let events = running.end();
     let renewals: Vec<&Row> = events.iter().filter(|row| row.event == "certificate-renewed").collect();
     assert_eq!(renewals.len(), 1, "{renewals:?}");
+}
+
+#[test]
+fn a_certificate_is_exchanged_on_command_and_no_reading_is_lost() {
+    let mut running = Running::new("\n[remote]\ncommands = true\n", |_| {});
+    let operator = Operator::at(&running.fleet.broker, running.fleet.dir.path());
+    running
+        .agent
+        .wait_until("the link", LIMIT, |status| item(status, "sinks", "cloud")["delivered_total"].as_u64() > Some(0));
+    let answer = operator.wait_done("1", &json!({ "command": "rotate-certificate" }));
+    assert_eq!(answer["status"], "succeeded", "{answer}");
+    let issued = running.fleet.iot.event(&json!({ "event": "certificate" }), LIMIT);
+    assert_eq!(answer["result"]["certificate"], issued["id"], "{answer}");
+    running.device.assert_provisioned("on command");
+    assert!(running.days_left() > Some(1_000));
+    let events = running.end();
+    assert!(events.iter().any(|row| row.event == "certificate-renewed"), "{events:?}");
 }
 
 #[test]

@@ -188,10 +188,14 @@ impl Renewals {
             warn!(reason, "the broker was not reached with the new certificate, the old one is back");
             return Err(AskError::Unreached { patience_s: self.section.confirm_within.as_secs(), reason }.into());
         }
-        let id = self.tell(&sheet);
+        let id = sheet.issued.as_ref().map(|issued| issued.certificate_id.clone()).unwrap_or_default();
+        let until = validity(&self.health, &self.section).map(|validity| validity.not_after.to_string());
+        let until = until.unwrap_or_default();
+        self.record(&id, &until);
         // Durable before it is put down that there is nothing left to tell.
         self.inbox.flush().await;
         finish(&self.section, sheet).await?;
+        info!(sink = %self.section.sink, certificate = id, until, "the broker was reached with the new certificate");
         Ok(id)
     }
 
@@ -216,20 +220,15 @@ impl Renewals {
         self.way.borrow().link.clone()
     }
 
-    /// Puts it into log and journal.
-    fn tell(&self, sheet: &Sheet) -> String {
-        let id = sheet.issued.as_ref().map(|issued| issued.certificate_id.clone()).unwrap_or_default();
-        let validity = validity(&self.health, &self.section);
-        let until = validity.map(|validity| validity.not_after.to_string()).unwrap_or_default();
-        info!(sink = %self.section.sink, certificate = id, until, "the broker was reached with the new certificate");
+    /// Puts it into the journal.
+    fn record(&self, id: &str, until: &str) {
         let event = Event::new(self.clock.stamp(), EventKind::CertificateRenewed)
             .with("sink", self.section.sink.as_str())
-            .with("certificate", id.as_str())
+            .with("certificate", id)
             .with("not_after", until);
         if self.inbox.offer(vec![Record::Event(Box::new(event))]).is_err() {
             warn!("no room for the event of the new certificate");
         }
-        id
     }
 }
 

@@ -10,6 +10,7 @@
 //! | `probe` | `instrument`, `seconds`? | what its line says until it is read or refused, and its values |
 //! | `log-level` | `level` (`error` to `trace`), `minutes`? (10, at most 1440) | |
 //! | `support-bundle` | `sink`? | the `key` of the bundle in that lake; without one, the bundle itself |
+//! | `rotate-certificate` | | the `certificate` that the device has now, where there is a template to ask for one |
 //! | `restart` | | the agent ends in order and starts anew |
 //! | `reboot` | | the board, where `remote.allow_reboot` lets it |
 
@@ -34,6 +35,7 @@ use crate::config::InForce;
 use crate::control::replay::{self, Wanted};
 use crate::control::status::Status;
 use crate::control::tail::{self, Query};
+use crate::provision::renewal::Rotator;
 use crate::sinks::runner::replay::{Ask, Asks};
 use crate::telemetry::health::{Health, Shown};
 use crate::telemetry::logs;
@@ -60,6 +62,8 @@ pub struct Hands {
     pub asks: Arc<Shown<BTreeMap<SinkId, Asks>>>,
     /// The lines.
     pub taps: Taps,
+    /// Exchanges the device's certificate, where it can be asked for another.
+    pub rotator: Option<Rotator>,
 }
 
 /// What came of a command.
@@ -133,6 +137,7 @@ pub async fn obey(hands: Hands, command: String, args: Map<String, Value>) -> Re
         "probe" => hands.probe(given).await,
         "log-level" => log_level(given),
         "support-bundle" => hands.support_bundle(given).await,
+        "rotate-certificate" => hands.rotate_certificate(given).await,
         "restart" => {
             given.finish()?;
             Ok(Done { then: Some(Request::Restart), ..Done::from(json!({})) })
@@ -140,7 +145,7 @@ pub async fn obey(hands: Hands, command: String, args: Map<String, Value>) -> Re
         "reboot" => hands.reboot(given),
         other => Err(format!(
             "there is no command \"{other}\"; there are status, flush, replay, tail, sniff, probe, log-level, support-bundle, \
-             restart, reboot"
+             rotate-certificate, restart, reboot"
         )),
     }
 }
@@ -273,6 +278,13 @@ impl Hands {
         };
         let key = bundle::put(&config, &sink, &bundle, &self.clock).await?;
         Ok(json!({"sink": sink, "key": key}).into())
+    }
+
+    async fn rotate_certificate(self, given: Given) -> Result<Done, String> {
+        given.finish()?;
+        let lacks = || "this device can not ask for another certificate: `provision.template`".to_owned();
+        let certificate = self.rotator.ok_or_else(lacks)?.rotate().await?;
+        Ok(Done::from(json!({ "certificate": certificate })))
     }
 
     fn reboot(self, given: Given) -> Result<Done, String> {

@@ -65,8 +65,6 @@ pub struct Agent {
     /// How each line is told that the instruments on it are others.
     wanted: BTreeMap<BusId, watch::Sender<Wanted>>,
     wires: Wires,
-    /// Exchanges the device's certificate, where it can be asked for another.
-    pub rotator: Option<Rotator>,
     control_stop: CancellationToken,
     control: Option<std::thread::JoinHandle<()>>,
     writer: oneshot::Receiver<Result<(), JournalError>>,
@@ -115,6 +113,7 @@ impl Agent {
         let control = server::start(answers, beats.clone(), control_stop.clone())
             .map_err(|source| RunError::Disk { what: "control thread".to_owned(), source })?;
         let control = Some(control);
+        let rotator = house.start_renewals(&wires, &mut links);
         if let Some((afar, way)) = afar.zip(wires.way.as_ref()) {
             let hands = Hands {
                 in_force: house.in_force.clone(),
@@ -124,13 +123,13 @@ impl Agent {
                 started_ms,
                 asks: wires.replays.clone(),
                 taps: house.taps.clone(),
+                rotator,
             };
             if let Some(task) = afar.into_task(way.subscribe(), house.inbox.clone(), hands) {
                 links.spawn("remote".to_owned(), |stop| task.run(stop));
             }
         }
-        let rotator = house.start_renewals(&wires, &mut links);
-        Ok(Self { health, reader, house, buses, sinks, links, wanted, wires, rotator, control_stop, control, writer })
+        Ok(Self { health, reader, house, buses, sinks, links, wanted, wires, control_stop, control, writer })
     }
 
     /// Exchanges what differs for what `config` says, and leaves the rest as it is: an instrument that is the same does not
@@ -232,7 +231,9 @@ fn needs_restart(before: &Config, config: &Config) -> bool {
         before.sinks.iter().any(|held| held.id == sink.id && held.kind.as_str() != sink.kind.as_str())
     };
     let pair = |config: &Config| config.provision.as_ref().map(|provision| provision.identity.clone());
-    pair(before) != pair(config) || WHOLE.iter().any(|part| !before.is_same(config, part)) || config.sinks.iter().any(is_other_kind)
+    pair(before) != pair(config)
+        || WHOLE.iter().any(|part| !before.is_same(config, part))
+        || config.sinks.iter().any(is_other_kind)
 }
 
 fn has_sink(config: &Config, id: &SinkId) -> bool {
