@@ -67,7 +67,7 @@ fn presence(id: &str, listening: Option<Listening>, arrivals: Option<Arrivals>) 
     };
     Presence {
         client_id: id.to_owned(),
-        topic: format!("farm/farm/{id}/status"),
+        topic: Some(format!("farm/farm/{id}/status")),
         birth: Arc::new(birth),
         gone: "{}".into(),
         on_taken_over: Arc::new(|| {}),
@@ -228,6 +228,7 @@ async fn main() {
         asks: Arc::default(),
         taps: tidegate::acquire::tap::Taps::default(),
         updates: None,
+        rotator: None,
     };
     let arrivals: Arrivals = Arc::default();
     let shared = Arc::new(Shared { hands, inbox, arrivals: arrivals.clone() });

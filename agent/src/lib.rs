@@ -10,6 +10,7 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod link;
+pub mod provision;
 pub mod record;
 pub mod remote;
 pub mod run;

@@ -67,6 +67,14 @@ fn the_guide_to_the_cloud_shows_configurations_that_are_right() {
 }
 
 #[test]
+fn the_guide_to_provisioning_shows_a_configuration_that_is_right() {
+    let config = checked(&blocks("docs/PROVISION.md", "toml"));
+    let provision = config.provision.expect("it is what the guide is about");
+    assert_eq!(provision.parameters["SerialNumber"], "pond-7");
+    assert_eq!(provision.dir, Path::new("/var/lib/tidegate/keys"));
+}
+
+#[test]
 fn the_guide_to_instruments_shows_configurations_that_are_right() {
     let config = checked(&blocks("docs/INSTRUMENTS.md", "toml"));
     assert_eq!(config.buses[0].instruments.len(), 6);

@@ -101,10 +101,16 @@ impl Authority {
 
     /// Issues a certificate.
     pub fn issue(&self, leaf: &Leaf) -> Pair {
-        let [cert, key, request, extensions] =
-            ["pem", "key", "csr", "ext"].map(|extension| format!("{}.{extension}", leaf.name));
+        let [key, request] = ["key", "csr"].map(|extension| format!("{}.{extension}", leaf.name));
         self.generate(&key, leaf.form);
         self.openssl(&["req", "-new", "-key", &key, "-subj", &format!("/CN={}", leaf.name), "-out", &request]);
+        let cert = self.sign(leaf, &request);
+        Pair { cert, key: self.dir.join(key) }
+    }
+
+    /// Signs what somebody else asks for; `request` is a file of its.
+    pub fn sign(&self, leaf: &Leaf, request: &str) -> PathBuf {
+        let [cert, extensions] = ["pem", "ext"].map(|extension| format!("{}.{extension}", leaf.name));
         let usage = if leaf.purpose == Use::Server { "serverAuth" } else { "clientAuth" };
         let text = format!(
             "basicConstraints = critical,CA:FALSE\nkeyUsage = critical,digitalSignature\n\
@@ -114,9 +120,9 @@ impl Authority {
         fs::write(self.dir.join(&extensions), text).expect("write into the story's folder");
         let [from, until] = [leaf.from, leaf.until].map(date);
         let dates = ["-startdate", &from, "-enddate", &until];
-        let files = ["-in", &request, "-out", &cert, "-extfile", &extensions];
+        let files = ["-in", request, "-out", &cert, "-extfile", &extensions];
         self.openssl(&[&["ca", "-config", "ca.cnf", "-batch", "-notext"], &dates[..], &files].concat());
-        Pair { cert: self.dir.join(cert), key: self.dir.join(key) }
+        self.dir.join(cert)
     }
 
     /// Takes a certificate back; gives the list of all that were.

@@ -10,6 +10,7 @@ mod journal;
 mod lake;
 mod probe;
 mod profiles;
+mod provision;
 mod replay;
 mod run;
 mod screen;
@@ -66,6 +67,8 @@ enum Command {
     Journal(journal::Args),
     /// Send again what the journal still holds
     Replay(replay::Args),
+    /// A certificate of the device's own: by claim, or signed by your authority
+    Provision(provision::Args),
     /// What is in a lake, found without listing it: ls, get, verify, import, rebuild
     Lake(lake::Args),
     /// One instrument by itself, step by step: captured bytes, or one exchange on its port
@@ -147,6 +150,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
             journal::main(args, &load(&cli.config)?, cli.json)
         }
         Command::Replay(args) => replay::main(args, &load(&cli.config)?, cli.json),
+        Command::Provision(args) => provision::main(args, &load(&cli.config)?, cli.json),
         Command::Lake(args) => lake::main(args, &cli.config, cli.json),
         Command::Probe(args) => probe::main(args, &cli.config, cli.json, cli.verbose),
         Command::Profiles(args) => profiles::main(args, cli.json),

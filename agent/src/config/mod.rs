@@ -19,6 +19,7 @@ pub mod port;
 mod problem;
 mod profile;
 mod protocol;
+pub mod provision;
 pub mod proxy;
 pub mod quantity;
 pub mod remote;
@@ -42,6 +43,7 @@ pub use layers::{Layers, RevisionError, journal_path, load, load_local, load_sta
 pub use port::{PortName, UsbName};
 pub use problem::{ConfigError, Located};
 pub use profile::{About, PROFILE, Simulated, nearest_profile, shipped_profiles, simulated, trial_bus};
+pub use provision::ProvisionConfig;
 pub use quantity::{AlarmConfig, ExceptionConfig, Origin, QuantityConfig, TestsConfig};
 pub use remote::RemoteConfig;
 pub use sink::{
@@ -82,6 +84,8 @@ pub struct Config {
     pub remote: Option<RemoteConfig>,
     /// `[update]`
     pub update: UpdateConfig,
+    /// `[provision]`, where there is one.
+    pub provision: Option<ProvisionConfig>,
     /// SHA-256 over the merged configuration: two devices with the same hash run the same one.
     pub hash: String,
     /// The revision from afar that is in it.
@@ -153,9 +157,10 @@ fn read(root: &Node, problems: &Problems) -> Config {
     let clock = clock::read(&section);
     let update = update::read(&section, &device, &journal);
     let remote = remote::read(&section, &device, &sinks);
+    let provision = provision::read(&section, &device, &sinks);
     section.finish();
     let (hash, parts) = (layers::hash(root), parts(root));
-    Config { device, journal, clock, local, buses, sinks, remote, update, hash, revision: None, parts }
+    Config { device, journal, clock, local, buses, sinks, remote, update, provision, hash, revision: None, parts }
 }
 
 /// Sections whose tables are parts by themselves.

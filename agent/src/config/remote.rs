@@ -38,8 +38,9 @@ const ALLOW_DEFAULT: [&str; 3] = ["instrument", "sink.*.batch", "journal.commit_
 
 /// What names files, credentials or sockets, or where the device is found. No `allow` reaches it. Every other key that
 /// names a file is refused by the reader of files itself.
-const NEVER: [&str; 9] = [
+const NEVER: [&str; 10] = [
     "remote",
+    "provision",
     "update",
     "local",
     "device.id",

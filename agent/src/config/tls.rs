@@ -18,7 +18,7 @@ pub struct TlsConfig {
 }
 
 /// Our certificate, with those between it and the root behind it, and the key to it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// PEM file of the certificates, ours first.
     pub cert: PathBuf,

@@ -8,6 +8,7 @@ mod session;
 mod version;
 
 mod connect;
+mod ears;
 pub mod fetch;
 mod proxy;
 
@@ -31,6 +32,7 @@ use crate::telemetry::health::SinkHealth;
 use crate::telemetry::logs::chain;
 
 use connect::{Course, Route, Target};
+use ears::Ears;
 pub use session::PublishError;
 use session::{End, Pipe, Session};
 use tls::{Keyring, TlsError};
@@ -108,8 +110,8 @@ impl Connections {
 pub struct Presence {
     /// MQTT client id.
     pub client_id: String,
-    /// Retained status topic.
-    pub topic: String,
+    /// Retained status topic; none: nothing is said of who connects.
+    pub topic: Option<String>,
     /// Says what is retained there while we are connected.
     pub birth: Arc<dyn Fn() -> Bytes + Send + Sync>,
     /// Retained there by the broker when we vanish, and by us when we end.
@@ -118,6 +120,14 @@ pub struct Presence {
     pub on_taken_over: Arc<dyn Fn() + Send + Sync>,
     /// What is listened to, where something is.
     pub listening: Option<Listening>,
+}
+
+impl Presence {
+    /// Somebody who connects for a while, of whom nothing is said.
+    pub fn unsaid(client_id: String) -> Self {
+        let (birth, on_taken_over) = (Arc::new(Bytes::new), Arc::new(|| {}));
+        Self { client_id, topic: None, birth, gone: Bytes::new(), on_taken_over, listening: None }
+    }
 }
 
 /// Topics that are listened to, and who is told.
@@ -159,6 +169,8 @@ pub struct Link {
     queue: Arc<Mutex<()>>,
     /// Why there is no connection.
     trouble: watch::Receiver<Option<Arc<str>>>,
+    /// Who listens for a while.
+    ears: Ears,
 }
 
 impl Link {
@@ -173,6 +185,23 @@ impl Link {
     /// The same, ahead of everything that waits for its turn.
     pub async fn publish_ahead(&self, message: &Message) -> Result<(), PublishError> {
         self.send(message).await?.confirmed().await
+    }
+
+    /// Listens to these topics, named in full, until the receiver is dropped or the connection ends. Waits for a connection
+    /// as long as it takes, and until the broker has taken the subscription.
+    pub async fn listen(&self, topics: Vec<String>) -> Result<mpsc::Receiver<Heard>, PublishError> {
+        let mut pipe = self.pipe.clone();
+        loop {
+            let held = pipe.wait_for(Option::is_some).await.map(|held| held.clone());
+            match held {
+                Ok(Some(held)) => {
+                    let heard = self.ears.open(topics.clone());
+                    return held.subscribe(&topics).await.map(|()| heard);
+                }
+                Ok(None) => {}
+                Err(_) => std::future::pending().await,
+            }
+        }
     }
 
     /// Sends over the next connection that takes it.
@@ -240,14 +269,15 @@ pub fn new(
 ) -> (Link, impl Future<Output = ()> + Send + 'static) {
     let (pipe_tx, pipe) = watch::channel(None);
     let (trouble_tx, trouble) = watch::channel(None);
-    let roads = Roads::new(config, health, clock);
+    let ears = Ears::default();
+    let roads = Roads::new(config, health, clock, ears.clone());
     let task = async move {
         tokio::select! {
             () = tokio::time::sleep(first_wait) => keep_connected(roads, presence, pipe_tx, trouble_tx, stop).await,
             () = stop.cancelled() => {}
         }
     };
-    (Link { pipe, queue: Arc::new(Mutex::new(())), trouble }, task)
+    (Link { pipe, queue: Arc::new(Mutex::new(())), trouble, ears }, task)
 }
 
 /// Where connections come from: what is the same for all of them.
@@ -257,10 +287,11 @@ struct Roads {
     health: Arc<SinkHealth>,
     keyring: Option<Keyring>,
     versions: Versions,
+    ears: Ears,
 }
 
 impl Roads {
-    fn new(config: MqttConfig, health: Arc<SinkHealth>, clock: Clock) -> Self {
+    fn new(config: MqttConfig, health: Arc<SinkHealth>, clock: Clock, ears: Ears) -> Self {
         let keyring = config.tls.clone().map(|tls| Keyring::new(tls, clock, health.clone()));
         let versions = Versions::new(config.version);
         let target = Arc::new(Target {
@@ -272,7 +303,7 @@ impl Roads {
             proxy: config.proxy.clone(),
             login: config.login.clone(),
         });
-        Self { config: Arc::new(config), target, health, keyring, versions }
+        Self { config: Arc::new(config), target, health, keyring, versions, ears }
     }
 
     /// A connection from its opening to its end, and what the next one has to learn from it.
@@ -291,7 +322,7 @@ impl Roads {
             Err(error) => return End::Broken(chain(&error)),
         };
         let course = route.course.clone();
-        let mut session = match Session::open(route, version, presence, says_birth, keepalive) {
+        let mut session = match Session::open(route, version, (presence, &self.ears), says_birth, keepalive) {
             Ok(session) => session,
             Err(error) => return End::Broken(chain(&error)),
         };
@@ -387,7 +418,9 @@ async fn keep_connected(
         if held >= STABLE_AFTER {
             broken.reset();
         }
-        births.learn(says_birth, held, &presence.topic);
+        if let Some(topic) = &presence.topic {
+            births.learn(says_birth, held, topic);
+        }
         hung_up = if matches!(end, End::HungUp(_)) && held < STABLE_AFTER { hung_up + 1 } else { 0 };
         keepalive = adapted(keepalive, config.keepalive, &end, held);
         let (reason, wait) = match end {

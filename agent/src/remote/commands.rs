@@ -11,6 +11,7 @@
 //! | `log-level` | `level` (`error` to `trace`), `minutes`? (10, at most 1440) | |
 //! | `support-bundle` | `sink`? | the `key` of the bundle in that lake; without one, the bundle itself |
 //! | `update` | `manifest`, `signature` | the update, when it is in and well; `error` where it is not (docs/UPDATE.md) |
+//! | `rotate-certificate` | | the `certificate` that the device has now, where there is a template to ask for one |
 //! | `restart` | | the agent ends in order and starts anew |
 //! | `reboot` | | the board, where `remote.allow_reboot` lets it |
 
@@ -35,6 +36,7 @@ use crate::config::InForce;
 use crate::control::replay::{self, Wanted};
 use crate::control::status::Status;
 use crate::control::tail::{self, Query};
+use crate::provision::renewal::Rotator;
 use crate::sinks::runner::replay::{Ask, Asks};
 use crate::telemetry::health::{Health, Shown};
 use crate::telemetry::logs::{self, chain};
@@ -69,6 +71,8 @@ pub struct Hands {
     pub taps: Taps,
     /// The way to offer an update of the agent; none where there is no agent (a fleet in one process).
     pub updates: Option<Updates>,
+    /// Exchanges the device's certificate, where it can be asked for another.
+    pub rotator: Option<Rotator>,
 }
 
 /// What came of a command.
@@ -151,6 +155,7 @@ pub async fn obey(hands: Hands, command: String, args: Map<String, Value>) -> Re
         "log-level" => log_level(given),
         "support-bundle" => hands.support_bundle(given).await,
         UPDATE => hands.update(given).await,
+        "rotate-certificate" => hands.rotate_certificate(given).await,
         "restart" => {
             given.finish()?;
             Ok(Done { then: Some(Request::Restart), ..Done::from(json!({})) })
@@ -158,7 +163,7 @@ pub async fn obey(hands: Hands, command: String, args: Map<String, Value>) -> Re
         "reboot" => hands.reboot(given),
         other => Err(format!(
             "there is no command \"{other}\"; there are status, flush, replay, tail, sniff, probe, log-level, support-bundle, \
-             update, restart, reboot"
+             update, rotate-certificate, restart, reboot"
         )),
     }
 }
@@ -314,6 +319,13 @@ impl Hands {
                 _ => tokio::time::sleep(UPDATE_LOOK_EVERY).await,
             }
         }
+    }
+
+    async fn rotate_certificate(self, given: Given) -> Result<Done, String> {
+        given.finish()?;
+        let lacks = || "this device can not ask for another certificate: `provision.template`".to_owned();
+        let certificate = self.rotator.ok_or_else(lacks)?.rotate().await?;
+        Ok(Done::from(json!({ "certificate": certificate })))
     }
 
     fn reboot(self, given: Given) -> Result<Done, String> {

@@ -18,6 +18,8 @@ use crate::acquire::{Bus, Wanted, myself};
 use crate::clock::Clock;
 use crate::config::{BusConfig, Config, InForce, InstrumentConfig, SinkConfig};
 use crate::control::server::{self, Answers};
+use crate::provision;
+use crate::provision::renewal::{Renewals, Rotator};
 use crate::record::{self, Alarm, Inbox, Opened};
 use crate::remote::{Afar, Hands};
 use crate::supervise::Tasks;
@@ -92,6 +94,7 @@ impl Agent {
         let (health, reader) = (house.health.clone(), house.reader.clone());
         let tasks = || Tasks::new(beats.clone());
         let mut wires = Wires::new(afar.as_ref().and_then(|afar| afar.listening(config)));
+        provision::settle(config);
         // Sinks first: their cursors say what retention may take, and the writer asks for that at once.
         let (mut links, mut sinks) = (tasks(), tasks());
         wires.start(&house, |_| true, &mut sinks, &mut links);
@@ -115,6 +118,7 @@ impl Agent {
         let control = server::start(answers, beats.clone(), control_stop.clone())
             .map_err(|source| RunError::Disk { what: "control thread".to_owned(), source })?;
         let control = Some(control);
+        let rotator = house.start_renewals(&wires, &mut links);
         if let Some((afar, way)) = afar.zip(wires.way.as_ref()) {
             let hands = Hands {
                 in_force: house.in_force.clone(),
@@ -125,6 +129,7 @@ impl Agent {
                 asks: wires.replays.clone(),
                 taps: house.taps.clone(),
                 updates: Some(updates.clone()),
+                rotator,
             };
             if let Some(task) = afar.into_task(way.subscribe(), house.inbox.clone(), hands) {
                 links.spawn("remote".to_owned(), |stop| task.run(stop));
@@ -225,13 +230,16 @@ impl Agent {
 }
 
 /// Sections that everything else is made from.
-const WHOLE: [&str; 6] = ["device", "clock", "local", "remote", "update", "journal.path"];
+const WHOLE: [&str; 7] = ["device", "clock", "local", "provision", "remote", "update", "journal.path"];
 
 fn needs_restart(before: &Config, config: &Config) -> bool {
     let is_other_kind = |sink: &SinkConfig| {
         before.sinks.iter().any(|held| held.id == sink.id && held.kind.as_str() != sink.kind.as_str())
     };
-    WHOLE.iter().any(|part| !before.is_same(config, part)) || config.sinks.iter().any(is_other_kind)
+    let pair = |config: &Config| config.provision.as_ref().map(|provision| provision.identity.clone());
+    pair(before) != pair(config)
+        || WHOLE.iter().any(|part| !before.is_same(config, part))
+        || config.sinks.iter().any(is_other_kind)
 }
 
 fn has_sink(config: &Config, id: &SinkId) -> bool {
@@ -344,6 +352,15 @@ impl House {
             let health = self.health.clone();
             tasks.spawn("myself".to_owned(), |stop| myself::run(every, health, journal, (inbox, clock), stop));
         }
+    }
+
+    fn start_renewals(&self, wires: &Wires, tasks: &mut Tasks) -> Option<Rotator> {
+        let config = self.in_force.get();
+        let way = wires.way(&config.provision.as_ref()?.sink)?;
+        let parts = (self.inbox.clone(), self.clock.clone(), self.health.clone());
+        let (renewals, rotator) = Renewals::new(&config, way, parts)?;
+        tasks.spawn("renewals".to_owned(), |stop| renewals.run(stop));
+        Some(rotator)
     }
 
     fn start_lines(&self, tasks: &mut Tasks) -> BTreeMap<BusId, watch::Sender<Wanted>> {

@@ -34,6 +34,8 @@ pub struct Wires {
     /// The link over which the device is told from afar, whichever it is now.
     pub way: Option<watch::Sender<Beside>>,
     besides: HashMap<SinkId, Beside>,
+    /// The same for who has to follow one that is exchanged.
+    ways: HashMap<SinkId, watch::Sender<Beside>>,
     listening: Option<(SinkId, Listening)>,
     /// Whether what is connected from now on is so because the configuration was changed.
     is_started: bool,
@@ -42,7 +44,8 @@ pub struct Wires {
 impl Wires {
     /// None yet; `listening` is what one of the links will listen to.
     pub fn new(listening: Option<(SinkId, Listening)>) -> Self {
-        Self { replays: Arc::default(), way: None, besides: HashMap::new(), listening, is_started: false }
+        let (besides, ways) = (HashMap::new(), HashMap::new());
+        Self { replays: Arc::default(), way: None, besides, ways, listening, is_started: false }
     }
 
     /// Ends these sinks. A link goes with its sink only where that is another: other batches need no other connection.
@@ -128,7 +131,16 @@ impl Wires {
                 None => self.way = Some(watch::channel(beside.clone()).0),
             }
         }
+        match self.ways.get(&with.id) {
+            Some(way) => drop(way.send_replace(beside.clone())),
+            None => drop(self.ways.insert(with.id.clone(), watch::channel(beside.clone()).0)),
+        }
         beside
+    }
+
+    /// The link of a sink, whichever it is now.
+    pub fn way(&self, sink: &SinkId) -> Option<watch::Receiver<Beside>> {
+        self.ways.get(sink).map(watch::Sender::subscribe)
     }
 
     fn start_sink(

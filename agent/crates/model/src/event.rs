@@ -39,11 +39,13 @@ pub enum EventKind {
     Command,
     /// An update of the agent ended: it runs, it was taken back, or it was refused.
     Update,
+    /// The device has a new certificate, and has reached the broker with it.
+    CertificateRenewed,
 }
 
 impl EventKind {
     /// All kinds, in the order of their numbers on disk. Append only.
-    pub const ALL: [EventKind; 13] = [
+    pub const ALL: [EventKind; 14] = [
         EventKind::Boot,
         EventKind::ClockSet,
         EventKind::InstrumentDown,
@@ -57,6 +59,7 @@ impl EventKind {
         EventKind::Gap,
         EventKind::Command,
         EventKind::Update,
+        EventKind::CertificateRenewed,
     ];
 
     /// The word used in JSON, Parquet and on the screen.
@@ -75,6 +78,7 @@ impl EventKind {
             EventKind::Gap => "gap",
             EventKind::Command => "command",
             EventKind::Update => "update",
+            EventKind::CertificateRenewed => "certificate-renewed",
         }
     }
 

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::connect::{Course, Route};
+use super::ears::Ears;
 use super::version::Version;
 use super::{Heard, Message, Presence};
 
@@ -203,6 +204,23 @@ impl Pipe {
             }
         }
     }
+
+    /// Subscribes at QoS 1, and waits for the broker's answer.
+    pub async fn subscribe(&self, topics: &[String]) -> Result<(), PublishError> {
+        let answer = match &self.client {
+            Client::V5(client) => v5::subscribe(client, topics).await,
+            Client::V4(client) => v4::subscribe(client, topics).await,
+        };
+        answer.unwrap_or_else(|| Err(ended(&self.verdict)))
+    }
+}
+
+/// What became of what was under way when a connection ended.
+fn ended(verdict: &OnceLock<String>) -> PublishError {
+    match verdict.get() {
+        Some(reason) => PublishError::Disliked { reason: reason.clone() },
+        None => PublishError::Disconnected,
+    }
 }
 
 impl Client {
@@ -236,12 +254,7 @@ impl Sent {
             Notice::V5(notice) => v5::confirmed(notice).await,
             Notice::V4(notice) => v4::confirmed(notice).await.then_some(Ok(())),
         };
-        answer.unwrap_or_else(|| {
-            Err(match self.verdict.get() {
-                Some(reason) => PublishError::Disliked { reason: reason.clone() },
-                None => PublishError::Disconnected,
-            })
-        })
+        answer.unwrap_or_else(|| Err(ended(&self.verdict)))
     }
 }
 
@@ -279,6 +292,7 @@ pub struct Session {
     connection: Connection,
     client: Client,
     presence: Presence,
+    ears: Ears,
     /// Whether the status is said; else the will alone says something of the device.
     says_birth: bool,
     course: Arc<Course>,
@@ -303,7 +317,7 @@ impl Session {
     pub fn open(
         route: Route,
         version: Version,
-        presence: &Presence,
+        (presence, ears): (&Presence, &Ears),
         says_birth: bool,
         keepalive: Duration,
     ) -> Result<Self, OpenError> {
@@ -319,7 +333,7 @@ impl Session {
         let ping_after_s = u16::try_from(keepalive.as_secs() / 2).unwrap_or(u16::MAX).max(1);
         let connection = Connection::new(version, Terms { route, presence, ping_after_s, login });
         let client = connection.client();
-        Ok(Self { connection, client, presence: presence.clone(), says_birth, course, keepalive })
+        Ok(Self { connection, client, presence: presence.clone(), ears: ears.clone(), says_birth, course, keepalive })
     }
 
     /// Polls until the connection ends or is told to; says why. `renewed` comes when there are other keys to connect
@@ -410,10 +424,16 @@ impl Session {
     }
 
     fn say_birth(&self) {
+        let Some(topic) = self.status_topic() else { return };
         // The channel of a connection that just opened is empty; were it not, the next connection says it.
-        if self.says_birth && !self.client.try_retain(&self.presence.topic, (self.presence.birth)()) {
+        if !self.client.try_retain(topic, (self.presence.birth)()) {
             debug!("birth not queued");
         }
+    }
+
+    /// Where the status is said, if it is.
+    fn status_topic(&self) -> Option<&str> {
+        self.presence.topic.as_deref().filter(|_| self.says_birth)
     }
 
     /// Subscribes to what is listened to. Like the birth it is left out where connections end over it.
@@ -436,13 +456,18 @@ impl Session {
     }
 
     fn pass_on(&self, topic: &[u8], payload: Bytes) {
-        let (Some(listening), Ok(topic)) = (&self.presence.listening, std::str::from_utf8(topic)) else { return };
-        listening.tell(Heard::Message { topic: topic.to_owned(), payload });
+        let Ok(topic) = std::str::from_utf8(topic) else { return };
+        if self.ears.tell(topic, &payload) {
+            return;
+        }
+        if let Some(listening) = &self.presence.listening {
+            listening.tell(Heard::Message { topic: topic.to_owned(), payload });
+        }
     }
 
     /// The retained status and a DISCONNECT, so that the broker keeps the will to itself; as far as the link lets us.
     async fn say_goodbye(&mut self) {
-        if !self.says_birth || self.client.try_retain(&self.presence.topic, self.presence.gone.clone()) {
+        if self.status_topic().is_none_or(|topic| self.client.try_retain(topic, self.presence.gone.clone())) {
             self.leave().await;
         }
     }

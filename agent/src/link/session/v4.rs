@@ -6,10 +6,12 @@ use rumqttc4::mqttbytes::QoS;
 use rumqttc4::mqttbytes::v4::{LastWill, Packet, SubscribeFilter, SubscribeReasonCode};
 use rumqttc4::{
     AsyncClient, ClientError, ConnectionError, Event, EventLoop, MqttOptions, Outgoing, PublishNotice, PublishOptions,
-    SessionMode,
+    SessionMode, SubscribeNoticeError,
 };
 
-use super::{CONNECT_TIMEOUT_S, Failure, IN_FLIGHT_MAX, PACKET_BYTES_MAX, REQUESTS_MAX, Step, Terms, is_unheard};
+use super::{
+    CONNECT_TIMEOUT_S, Failure, IN_FLIGHT_MAX, PACKET_BYTES_MAX, PublishError, REQUESTS_MAX, Step, Terms, is_unheard,
+};
 use crate::link::Message;
 use crate::telemetry::logs::chain;
 
@@ -28,8 +30,9 @@ impl Connection {
         let packet_bytes_max = usize::try_from(PACKET_BYTES_MAX).unwrap_or(usize::MAX);
         options.set_max_packet_size(packet_bytes_max, packet_bytes_max);
         options.set_inflight(IN_FLIGHT_MAX);
-        let will = LastWill::new(&presence.topic, presence.gone.to_vec(), QoS::AtLeastOnce, true);
-        options.set_last_will(will);
+        if let Some(topic) = &presence.topic {
+            options.set_last_will(LastWill::new(topic, presence.gone.to_vec(), QoS::AtLeastOnce, true));
+        }
         if let Some((username, password)) = login {
             options.set_credentials(username, password);
         }
@@ -78,6 +81,18 @@ pub fn try_retain(client: &AsyncClient, topic: &str, payload: bytes::Bytes) -> R
 /// Subscribes at QoS 1, without waiting for a place.
 pub fn try_subscribe(client: &AsyncClient, topics: &[String]) -> Result<(), ClientError> {
     client.try_subscribe_many(topics.iter().map(|topic| SubscribeFilter::new(topic.clone(), QoS::AtLeastOnce)))
+}
+
+/// The same, and waits for the SUBACK. `None`: the connection ended before.
+pub async fn subscribe(client: &AsyncClient, topics: &[String]) -> Option<Result<(), PublishError>> {
+    let filters = topics.iter().map(|topic| SubscribeFilter::new(topic.clone(), QoS::AtLeastOnce));
+    match client.subscribe_many_tracked(filters).await.ok()?.wait_completion_async().await {
+        Ok(()) => Some(Ok(())),
+        Err(SubscribeNoticeError::V4SubAckFailure(reasons)) => {
+            Some(Err(PublishError::Refused { reason: format!("{reasons:?}") }))
+        }
+        Err(_) => None,
+    }
 }
 
 /// Waits for the PUBACK; false: the connection ended before.

@@ -9,7 +9,7 @@ use rumqttc::mqttbytes::v5::{
 };
 use rumqttc::{
     AsyncClient, ClientError, ConnectionError, Event, EventLoop, MqttOptions, Outgoing, PublishNotice,
-    PublishNoticeError, PublishOptions, SessionMode, StateError, TopicAliasPolicy,
+    PublishNoticeError, PublishOptions, SessionMode, StateError, SubscribeNoticeError, TopicAliasPolicy,
 };
 
 use super::{
@@ -34,8 +34,9 @@ impl Connection {
         options.set_session_mode(SessionMode::Clean);
         options.set_max_packet_size(Some(PACKET_BYTES_MAX));
         options.set_outgoing_inflight_upper_limit(IN_FLIGHT_MAX);
-        let will = LastWill::new(&presence.topic, presence.gone.to_vec(), QoS::AtLeastOnce, true, None);
-        options.set_last_will(will);
+        if let Some(topic) = &presence.topic {
+            options.set_last_will(LastWill::new(topic, presence.gone.to_vec(), QoS::AtLeastOnce, true, None));
+        }
         if let Some((username, password)) = login {
             options.set_credentials(username, password);
         }
@@ -98,6 +99,18 @@ pub fn try_retain(client: &AsyncClient, topic: &str, payload: bytes::Bytes) -> R
 /// Subscribes at QoS 1, without waiting for a place.
 pub fn try_subscribe(client: &AsyncClient, topics: &[String]) -> Result<(), ClientError> {
     client.try_subscribe_many(topics.iter().map(|topic| SubscribeFilter::new(topic.clone(), QoS::AtLeastOnce)))
+}
+
+/// The same, and waits for the SUBACK. `None`: the connection ended before.
+pub async fn subscribe(client: &AsyncClient, topics: &[String]) -> Option<Result<(), PublishError>> {
+    let filters = topics.iter().map(|topic| SubscribeFilter::new(topic.clone(), QoS::AtLeastOnce));
+    match client.subscribe_many_tracked(filters).await.ok()?.wait_completion_async().await {
+        Ok(()) => Some(Ok(())),
+        Err(SubscribeNoticeError::V5SubAckFailure(reasons)) => {
+            Some(Err(PublishError::Refused { reason: format!("{reasons:?}") }))
+        }
+        Err(_) => None,
+    }
 }
 
 /// Waits for the PUBACK. `None`: the connection ended before.

@@ -2,21 +2,26 @@
 
 use std::sync::Arc;
 
-use model::{Event, EventKind, Record};
+use model::{Event, EventKind, Record, SinkId};
 use tracing::warn;
 
 use crate::config::{Config, InForce, MqttConfig, SinkConfig, SinkKind};
 use crate::link::{Listening, Presence};
 use crate::sinks::runner::Surroundings;
 
+/// The id that a sink connects with. Two connections with one id throw each other out for ever; the first sink has the
+/// device's.
+pub fn client_id(config: &Config, sink: &SinkId) -> String {
+    let is_mqtt = |sink: &&SinkConfig| matches!(sink.kind, SinkKind::Mqtt(_));
+    let is_first = config.sinks.iter().find(is_mqtt).is_none_or(|first| first.id == *sink);
+    if is_first { config.device.id.to_string() } else { format!("{}-{sink}", config.device.id) }
+}
+
 /// The presence of the sink that works with `with`.
 pub fn of(in_force: &InForce, mqtt: &MqttConfig, with: &Surroundings, listening: Option<Listening>) -> Presence {
     let config = in_force.get();
-    let Config { device, sinks, .. } = &*config;
-    // Two connections with one id throw each other out for ever; the first sink has the device's.
-    let is_mqtt = |sink: &&SinkConfig| matches!(sink.kind, SinkKind::Mqtt(_));
-    let is_first = sinks.iter().find(is_mqtt).is_none_or(|first| first.id == with.id);
-    let client_id = if is_first { device.id.to_string() } else { format!("{}-{}", device.id, with.id) };
+    let Config { device, .. } = &*config;
+    let client_id = client_id(&config, &with.id);
     let (device, in_force, clock, reader) =
         (device.id.clone(), in_force.clone(), with.clock.clone(), with.reader.clone());
     let health = with.health.clone();
@@ -38,6 +43,6 @@ pub fn of(in_force: &InForce, mqtt: &MqttConfig, with: &Surroundings, listening:
         }
     };
     let gone = serde_json::json!({"state": "offline"}).to_string().into();
-    let topic = format!("{}/status", mqtt.beside);
+    let topic = Some(format!("{}/status", mqtt.beside));
     Presence { client_id, topic, birth: Arc::new(birth), gone, on_taken_over: Arc::new(on_taken_over), listening }
 }
