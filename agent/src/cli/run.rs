@@ -9,11 +9,14 @@ use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
+use journal::JournalError;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use super::Exit;
@@ -25,6 +28,10 @@ use crate::telemetry::logs::chain;
 
 /// Threads of the main runtime: the boards have two or more cores, and one wedged task leaves the other.
 const RUNTIME_THREADS: usize = 2;
+
+/// How long a journal that is in use is waited for, and how often it is tried.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+const LOCK_LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What may be asked of the agent at once.
 const REQUESTS_MAX: usize = 4;
@@ -72,9 +79,7 @@ async fn serve(layers: &Layers, mut config: Arc<Config>) -> Result<Option<io::Er
     let beats = sd_notify::watchdog_enabled().map_or_else(Beats::default, Beats::within);
     let mut signals = Signals::listen();
     loop {
-        let (requests, mut asked) = mpsc::channel(REQUESTS_MAX);
-        let afar = Afar::new(layers.clone(), requests);
-        let mut agent = Agent::start(&config, false, &beats, Some(afar))?;
+        let (mut agent, mut asked) = start(layers, &config, &beats).await?;
         notify(NotifyState::Ready);
         let next = loop {
             let (wanted, done) = tokio::select! {
@@ -122,6 +127,26 @@ async fn serve(layers: &Layers, mut config: Arc<Config>) -> Result<Option<io::Er
             Next::Configuration(wanted) => config = wanted,
             Next::Process => return Ok(Some(start_anew())),
             Next::Nothing => return Ok(None),
+        }
+    }
+}
+
+/// Starts the agent. A journal that is in use is waited for: somebody who looks at one that nobody writes holds it for a
+/// moment, and a start must not fail over that.
+async fn start(
+    layers: &Layers,
+    config: &Arc<Config>,
+    beats: &Beats,
+) -> Result<(Agent, mpsc::Receiver<Request>), RunError> {
+    let until = Instant::now() + LOCK_PATIENCE;
+    loop {
+        let (requests, asked) = mpsc::channel(REQUESTS_MAX);
+        let afar = Afar::new(layers.clone(), requests);
+        match Agent::start(config, false, beats, Some(afar)) {
+            Err(RunError::Journal(JournalError::Locked { .. })) if Instant::now() < until => {
+                tokio::time::sleep(LOCK_LOOK_EVERY).await;
+            }
+            started => return Ok((started?, asked)),
         }
     }
 }
