@@ -21,13 +21,17 @@ usage() { sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; }
 
 targets() { printf '%s\n' aarch64-unknown-linux-gnu armv7-unknown-linux-gnueabihf x86_64-unknown-linux-gnu; }
 
-# Debian's architecture, the prefix of its compiler's programs, and the packages that hold that compiler.
+# Debian's architecture, the prefix of its compiler's programs, the packages that hold that compiler, and Rust's flags.
 describe() {
+    flags=()
     case $1 in
         aarch64-unknown-linux-gnu)
             arch=arm64 tools=aarch64-linux-gnu packages=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross) ;;
         armv7-unknown-linux-gnueabihf)
-            arch=armhf tools=arm-linux-gnueabihf packages=(gcc-arm-linux-gnueabihf libc6-dev-armhf-cross) ;;
+            arch=armhf tools=arm-linux-gnueabihf packages=(gcc-arm-linux-gnueabihf libc6-dev-armhf-cross)
+            # Every ARMv7 knows Thumb-2; Rust's target writes ARM's longer instructions where it is not told. Debian's C
+            # compiler needs no telling.
+            flags=(-C target-feature=+thumb-mode) ;;
         x86_64-unknown-linux-gnu)
             arch=amd64 tools=x86_64-linux-gnu packages=(gcc libc6-dev) ;;
         *)
@@ -102,11 +106,12 @@ download_indexed() {
 }
 
 # Cargo calls this for the compiler. What differs from one directory to the next is said here and not in RUSTFLAGS, which
-# cargo hashes into the symbols' names.
+# cargo hashes into the symbols' names. What aborts on a panic needs no tables for unwinding; tests unwind.
 write_rustc() {
     local text
     mkdir -p "$target_dir"
     text="#!/bin/sh
+case \" \$* \" in *' panic=abort '*) set -- \"\$@\" -C force-unwind-tables=no ;; esac
 exec /usr/bin/rustc --sysroot '$sysroot' --remap-path-prefix='$cargo_home=/cargo' --remap-path-prefix='$root=/tidegate' \"\$@\""
     # Cargo builds all anew when this file's time changes.
     [ "$(cat "$target_dir/rustc" 2>/dev/null)" = "$text" ] || printf '%s\n' "$text" >"$target_dir/rustc"
@@ -120,9 +125,11 @@ run_cargo() {
     local settings=(
         RUSTC="$target_dir/rustc" CARGO_TARGET_DIR="$target_dir" SOURCE_DATE_EPOCH="${SOURCE_DATE_EPOCH:-$date}"
         "CARGO_TARGET_${upper}_LINKER=$tools-gcc" "CC_$snake=$tools-gcc" "AR_$snake=$tools-ar"
+        "CARGO_TARGET_${upper}_RUSTFLAGS=${flags[*]}"
         "CFLAGS_$snake=-ffile-prefix-map=$cargo_home=/cargo -ffile-prefix-map=$root=/tidegate"
     )
-    (cd "$root" && env -u RUSTFLAGS -u RUSTUP_TOOLCHAIN "${settings[@]}" /usr/bin/cargo "$@" --target "$target")
+    # Right behind the command: what follows a `--` is not cargo's.
+    (cd "$root" && env -u RUSTFLAGS -u RUSTUP_TOOLCHAIN "${settings[@]}" /usr/bin/cargo "$1" --target "$target" "${@:2}")
 }
 
 build() {

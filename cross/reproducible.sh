@@ -1,11 +1,13 @@
 #!/bin/bash
 # Proves that two builds of HEAD for a target, in two directories of different names and lengths, are the same bytes.
-# Takes two whole builds: half an hour on two cores. Nothing that is not committed counts.
+# Takes two whole builds: half an hour on two cores. Nothing that is not committed counts. The binary stays behind as
+# .cache/cross/TARGET/proven.
 #
 #   cross/reproducible.sh TARGET
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 target=${1:?usage: cross/reproducible.sh TARGET}
+proven=$root/.cache/cross/$target/proven
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 
@@ -16,6 +18,7 @@ build_in() {
     # The compiler's own library is downloaded once; it is an input, like the compiler.
     cp -a "$root/.cache/cross/std" "$copy/.cache/cross/"
     binary=$("$copy/cross/build.sh" "$target" | tail -n 1)
+    cp "$binary" "$proven"
     sha256sum <"$binary"
     # Nothing of one build can help the other.
     rm -rf "$copy"

@@ -5,19 +5,22 @@
 #
 # FOREIGN must run here as it is: cross/emulated.sh sees to that. The simulated instruments are heard by NATIVE, because
 # the emulator does not know the system calls that set up a serial port; FOREIGN has its own readings to write.
+# Cryptography is machine code of its own for each target: FOREIGN proves it against mosquitto's, which is OpenSSL's.
 set -euo pipefail
 native=$(realpath "$1") foreign=$(realpath "$2")
 root=$(cd "$(dirname "$0")/.." && pwd)
 dir=$(mktemp -d)
-agent=''
+agent='' broker=''
 checks=0
 # An emulated agent is up in two seconds; a machine that builds beside it takes longer.
 readonly patience_seconds=60
+readonly new_key=(-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes)
 export NO_COLOR=1
 
 on_exit() {
     local code=$?
     [ -z "$agent" ] || kill -KILL "$agent" 2>/dev/null || true
+    [ -z "$broker" ] || kill "$broker" 2>/dev/null || true
     [ $code -eq 0 ] || tail -n 20 "$dir"/*.log "$dir"/*.out >&2
     rm -rf "$dir"
 }
@@ -70,6 +73,44 @@ batch  = { max_age = "1s" }
 END
 }
 
+# A broker that wants to know who we are, and an authority that vouches for both: for a year, because the agent is not well
+# with a certificate that ends soon.
+start_broker() {
+    local who port
+    port=$(python3 -c 'import socket; one = socket.socket(); one.bind(("127.0.0.1", 0)); print(one.getsockname()[1])')
+    mkdir "$dir/tls"
+    (
+        cd "$dir/tls"
+        openssl req -x509 "${new_key[@]}" -keyout ca.key -out ca.pem -days 365 -subj /CN=ca -addext basicConstraints=critical,CA:TRUE
+        echo subjectAltName=DNS:localhost >names
+        for who in broker device; do
+            openssl req "${new_key[@]}" -keyout $who.key -out $who.csr -subj /CN=$who
+            openssl x509 -req -in $who.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 365 -extfile names -out $who.pem
+        done
+    ) 2>/dev/null
+    cat >"$dir/tls/broker.conf" <<END
+listener $port 127.0.0.1
+cafile $dir/tls/ca.pem
+certfile $dir/tls/broker.pem
+keyfile $dir/tls/broker.key
+require_certificate true
+use_identity_as_username true
+user root
+END
+    PATH=$PATH:/usr/sbin mosquitto -c "$dir/tls/broker.conf" >"$dir/broker.log" 2>&1 &
+    broker=$!
+    cat >>"$dir/$1/agent.toml" <<END
+[sink.broker]
+type  = "mqtt"
+url   = "mqtts://localhost:$port"
+batch = { max_age = "1s" }
+[sink.broker.tls]
+ca   = "$dir/tls/ca.pem"
+cert = "$dir/tls/device.pem"
+key  = "$dir/tls/device.key"
+END
+}
+
 start() {
     local binary=$1 name=$2
     "$binary" --config "$dir/$name/agent.toml" run >>"$dir/$name.log" 2>&1 &
@@ -90,7 +131,7 @@ is_delivered() {
 status = json.load(sys.stdin)
 sinks = status["sinks"]
 uptime = status["uptime_s"]
-sys.exit(not (uptime >= 3 and len(sinks) == 2 and all(sink["lag_readings"] < 20 for sink in sinks)))' 2>/dev/null
+sys.exit(not (uptime >= 3 and len(sinks) >= 2 and all(sink["lag_readings"] < 20 for sink in sinks)))' 2>/dev/null
 }
 
 stop() {
@@ -148,6 +189,14 @@ wait_delivered shared
 stop TERM
 same_everywhere shared
 continues "$dir/heard.ndjson" "$dir/shared.ndjson" "nothing that was heard is changed"
+
+printf '# the foreign agent and a broker that both want certificates\n'
+configure secret
+start_broker secret
+start "$foreign" secret
+wait_delivered secret
+stop TERM
+claim "what it read is delivered over TLS"
 
 printf '# a journal that is begun by the foreign agent\n'
 configure own

@@ -3,7 +3,8 @@
 # machine's own agent, under qemu's user emulation.
 #
 #   cross/test.sh TARGET            all of it, but for what cross/skip.txt names
-#   cross/test.sh TARGET quick      what .ci/run runs: the crates' tests with fewer random cases, and the story
+#   cross/test.sh TARGET quick      the crates' tests with fewer random cases, and the story
+#   cross/test.sh TARGET story      what .ci/run runs: the story
 #
 # Builds what it needs with cross/build.sh. TIDEGATE_BIN: this machine's agent; it is built where that is not set.
 set -euo pipefail
@@ -14,8 +15,9 @@ usage() { sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; }
 
 # PROGRAM:PACKAGE.
 install_packages() {
-    local missing=() program
-    for program in qemu-arm-static:qemu-user-static unshare:util-linux; do
+    # Debian keeps daemons out of a user's PATH.
+    local PATH=$PATH:/usr/sbin:/sbin missing=() program
+    for program in qemu-arm-static:qemu-user-static unshare:util-linux mosquitto:mosquitto openssl:openssl; do
         command -v "${program%%:*}" >/dev/null || missing+=("${program#*:}")
     done
     [ ${#missing[@]} -gt 0 ] || return 0
@@ -61,11 +63,12 @@ case ${1:-}:${2:-} in
     -h: | --help:) usage; exit ;;
     -*: | :*) usage >&2; exit 64 ;;
     *:) scope=always ;;
+    *:story) scope=story ;;
     *:quick) scope=quick; export PROPTEST_CASES=${PROPTEST_CASES:-32} ;;
     *) usage >&2; exit 64 ;;
 esac
 target=$1
 install_packages
-test_crates
-[ $scope = quick ] || test_packages --package tidegate --lib --test captures --test profiles --test delivery --test layers
+[ $scope = story ] || test_crates
+[ $scope != always ] || test_packages --package tidegate --lib --test captures --test profiles --test delivery --test layers
 tell_story

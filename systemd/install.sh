@@ -59,18 +59,21 @@ install_all() {
     udevadm control --reload || true
     systemctl daemon-reload
     if $is_upgrade; then systemctl try-restart tidegate.service; else systemctl enable --now tidegate.service; fi
+    # Not started where it is an update that runs this.
+    systemctl enable tidegate-update.service
+    systemctl enable --now tidegate-update.path
     echo "tidegate $(cat VERSION) is installed: edit $config, then tidegate check"
 }
 
 uninstall() {
     [ -e "$list" ] || fail "nothing is installed by this script"
-    systemctl disable --now tidegate.service || true
+    systemctl disable --now tidegate-update.path tidegate-update.service tidegate.service || true
     remove_files
     rm -f "$list"
     rmdir /usr/share/doc/tidegate 2>/dev/null || true
     systemctl daemon-reload
     if [ "${1:-}" = --purge ]; then
-        rm -rf /var/lib/tidegate /etc/tidegate /etc/systemd/system/tidegate.service.d
+        rm -rf /var/lib/tidegate /var/lib/tidegate-update /etc/tidegate /etc/systemd/system/tidegate.service.d
     else
         echo "kept: /etc/tidegate, /var/lib/tidegate"
     fi

@@ -227,6 +227,7 @@ async fn main() {
         started_ms: 0,
         asks: Arc::default(),
         taps: tidegate::acquire::tap::Taps::default(),
+        updates: None,
         rotator: None,
     };
     let arrivals: Arrivals = Arc::default();

@@ -18,3 +18,4 @@ pub mod simulate;
 pub mod sinks;
 pub mod supervise;
 pub mod telemetry;
+pub mod update;

@@ -52,6 +52,14 @@ fn the_reference_shows_configurations_that_are_right() {
 }
 
 #[test]
+fn the_guide_to_updates_shows_a_configuration_that_is_right() {
+    let update = checked(&blocks("docs/UPDATE.md", "toml")).update;
+    assert_eq!(update.key.as_deref(), Some(Path::new("/etc/tidegate/update.pub")));
+    assert_eq!(update.spending.max_rate, Some(32 << 10));
+    assert!(update.healthy_for < update.health_within);
+}
+
+#[test]
 fn the_guide_to_the_cloud_shows_configurations_that_are_right() {
     for block in each_block("docs/CLOUD.md", "toml") {
         assert_eq!(checked(&block).sinks.len(), 2);

@@ -10,14 +10,46 @@ use std::path::{Path, PathBuf};
 const ROOMS: &[(&str, &[&str])] = &[
     ("acquire", &["backoff", "clock", "config", "record", "telemetry"]),
     ("backoff", &[]),
-    ("cli", &["acquire", "clock", "config", "control", "provision", "remote", "run", "simulate", "sinks", "telemetry"]),
+    (
+        "cli",
+        &[
+            "acquire",
+            "backoff",
+            "clock",
+            "config",
+            "control",
+            "link",
+            "provision",
+            "remote",
+            "run",
+            "simulate",
+            "sinks",
+            "telemetry",
+            "update",
+        ],
+    ),
     ("clock", &[]),
     ("config", &[]),
     ("control", &["clock", "config", "sinks", "telemetry"]),
     ("link", &["backoff", "clock", "config", "telemetry"]),
     ("provision", &["backoff", "clock", "config", "control", "link", "record", "sinks", "telemetry"]),
     ("record", &["clock", "config", "telemetry"]),
-    ("remote", &["acquire", "backoff", "clock", "config", "control", "link", "provision", "record", "sinks", "telemetry"]),
+    (
+        "remote",
+        &[
+            "acquire",
+            "backoff",
+            "clock",
+            "config",
+            "control",
+            "link",
+            "provision",
+            "record",
+            "sinks",
+            "telemetry",
+            "update",
+        ],
+    ),
     (
         "run",
         &[
@@ -33,12 +65,14 @@ const ROOMS: &[(&str, &[&str])] = &[
             "sinks",
             "supervise",
             "telemetry",
+            "update",
         ],
     ),
     ("simulate", &[]),
     ("sinks", &["backoff", "clock", "config", "link", "record", "telemetry"]),
     ("supervise", &["telemetry"]),
     ("telemetry", &[]),
+    ("update", &["backoff", "clock", "config", "control", "link", "record", "sinks", "telemetry"]),
 ];
 
 /// Crate of ours, and the crates of ours it may name.

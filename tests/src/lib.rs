@@ -16,6 +16,8 @@ pub mod talker;
 
 pub mod aedes;
 pub mod air;
+pub mod board;
+pub mod depot;
 pub mod elder;
 pub mod iot;
 pub mod mosquitto;

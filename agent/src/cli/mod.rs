@@ -18,6 +18,7 @@ mod simulate;
 mod status;
 mod tail;
 mod untrusted;
+mod update;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -76,6 +77,8 @@ enum Command {
     Profiles(profiles::Args),
     /// A simulated instrument on a pseudo-terminal
     Simulate(simulate::Args),
+    /// Updates of the agent: status, fetch, install, sign, verify
+    Update(update::Args),
 }
 
 /// What a command ends with.
@@ -152,6 +155,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Probe(args) => probe::main(args, &cli.config, cli.json, cli.verbose),
         Command::Profiles(args) => profiles::main(args, cli.json),
         Command::Simulate(args) => simulate::main(args, &cli.config),
+        Command::Update(args) => update::main(args, &cli.config, cli.json, cli.verbose),
     }
 }
 

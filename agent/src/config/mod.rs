@@ -30,6 +30,7 @@ pub mod sink;
 mod source;
 pub mod stage;
 pub mod tls;
+pub mod update;
 mod value;
 
 pub use bus::BusConfig;
@@ -49,9 +50,11 @@ pub use sink::{
     BatchConfig, LakeConfig, MqttCompress, MqttConfig, MqttFormat, MqttProfile, MqttVersion, SinkConfig, SinkKind,
     SpendingConfig,
 };
+pub use update::UpdateConfig;
 
 pub use section::nearest;
 pub use shown::{ShownKey, keys_with, shown};
+pub use value::millis;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -79,6 +82,8 @@ pub struct Config {
     pub sinks: Vec<SinkConfig>,
     /// `[remote]`, where there is one.
     pub remote: Option<RemoteConfig>,
+    /// `[update]`
+    pub update: UpdateConfig,
     /// `[provision]`, where there is one.
     pub provision: Option<ProvisionConfig>,
     /// SHA-256 over the merged configuration: two devices with the same hash run the same one.
@@ -150,11 +155,12 @@ fn read(root: &Node, problems: &Problems) -> Config {
     let buses = bus::read_all(&section, &instruments);
     let sinks = sink::read_all(&section, &device);
     let clock = clock::read(&section);
+    let update = update::read(&section, &device, &journal);
     let remote = remote::read(&section, &device, &sinks);
     let provision = provision::read(&section, &device, &sinks);
     section.finish();
     let (hash, parts) = (layers::hash(root), parts(root));
-    Config { device, journal, clock, local, buses, sinks, remote, provision, hash, revision: None, parts }
+    Config { device, journal, clock, local, buses, sinks, remote, update, provision, hash, revision: None, parts }
 }
 
 /// Sections whose tables are parts by themselves.

@@ -36,18 +36,24 @@ pub enum ClientError {
 
 /// Asks the agent on `socket` for `path` (with query).
 pub async fn get(socket: &Path, path: &str) -> Result<Response<Incoming>, ClientError> {
+    ask(socket, Method::GET, path).await.map(|(response, _)| response)
+}
+
+/// The same, and which process has answered, by the kernel's word.
+pub async fn get_and_who(socket: &Path, path: &str) -> Result<(Response<Incoming>, Option<i32>), ClientError> {
     ask(socket, Method::GET, path).await
 }
 
 /// Tells the agent on `socket` to do what `path` (with query) says.
 pub async fn post(socket: &Path, path: &str) -> Result<Response<Incoming>, ClientError> {
-    ask(socket, Method::POST, path).await
+    ask(socket, Method::POST, path).await.map(|(response, _)| response)
 }
 
-async fn ask(socket: &Path, method: Method, path: &str) -> Result<Response<Incoming>, ClientError> {
+async fn ask(socket: &Path, method: Method, path: &str) -> Result<(Response<Incoming>, Option<i32>), ClientError> {
     let stream = UnixStream::connect(socket)
         .await
         .map_err(|source| ClientError::NotReached { socket: socket.to_path_buf(), source })?;
+    let who = stream.peer_cred().ok().and_then(|peer| peer.pid());
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     #[expect(clippy::disallowed_methods, reason = "the CLI has no supervisor; this ends with the connection")]
     tokio::spawn(connection);
@@ -59,7 +65,7 @@ async fn ask(socket: &Path, method: Method, path: &str) -> Result<Response<Incom
         .expect("paths are made by the CLI from checked parts");
     let response = sender.send_request(request).await?;
     if response.status() == StatusCode::OK {
-        return Ok(response);
+        return Ok((response, who));
     }
     let status = response.status();
     let text = String::from_utf8_lossy(&response.into_body().collect().await?.to_bytes()).into_owned();

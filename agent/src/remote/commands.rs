@@ -10,6 +10,7 @@
 //! | `probe` | `instrument`, `seconds`? | what its line says until it is read or refused, and its values |
 //! | `log-level` | `level` (`error` to `trace`), `minutes`? (10, at most 1440) | |
 //! | `support-bundle` | `sink`? | the `key` of the bundle in that lake; without one, the bundle itself |
+//! | `update` | `manifest`, `signature` | the update, when it is in and well; `error` where it is not (docs/UPDATE.md) |
 //! | `rotate-certificate` | | the `certificate` that the device has now, where there is a template to ask for one |
 //! | `restart` | | the agent ends in order and starts anew |
 //! | `reboot` | | the board, where `remote.allow_reboot` lets it |
@@ -38,10 +39,16 @@ use crate::control::tail::{self, Query};
 use crate::provision::renewal::Rotator;
 use crate::sinks::runner::replay::{Ask, Asks};
 use crate::telemetry::health::{Health, Shown};
-use crate::telemetry::logs;
+use crate::telemetry::logs::{self, chain};
+use crate::update::manifest::Signed;
+use crate::update::task::Updates;
 
 /// How long anything may take.
-pub const TIMEOUT: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
+/// An update comes over a link that is mostly bad.
+const UPDATE_TIMEOUT: Duration = Duration::from_secs(7 * 86_400);
+/// How often it is asked how far an update is.
+const UPDATE_LOOK_EVERY: Duration = Duration::from_secs(2);
 /// What an answer may hold: messages have 128 KiB.
 const ANSWER_BYTES_MAX: usize = 96 << 10;
 
@@ -62,6 +69,8 @@ pub struct Hands {
     pub asks: Arc<Shown<BTreeMap<SinkId, Asks>>>,
     /// The lines.
     pub taps: Taps,
+    /// The way to offer an update of the agent; none where there is no agent (a fleet in one process).
+    pub updates: Option<Updates>,
     /// Exchanges the device's certificate, where it can be asked for another.
     pub rotator: Option<Rotator>,
 }
@@ -125,6 +134,14 @@ impl Given {
     }
 }
 
+/// How long a command may take.
+pub fn timeout(command: &str) -> Duration {
+    if command == UPDATE { UPDATE_TIMEOUT } else { TIMEOUT }
+}
+
+/// The command that outlives the agent which begins it.
+pub const UPDATE: &str = "update";
+
 /// Does what is told. Words, where it can not be done.
 pub async fn obey(hands: Hands, command: String, args: Map<String, Value>) -> Result<Done, String> {
     let given = Given { args, known: Vec::new() };
@@ -137,6 +154,7 @@ pub async fn obey(hands: Hands, command: String, args: Map<String, Value>) -> Re
         "probe" => hands.probe(given).await,
         "log-level" => log_level(given),
         "support-bundle" => hands.support_bundle(given).await,
+        UPDATE => hands.update(given).await,
         "rotate-certificate" => hands.rotate_certificate(given).await,
         "restart" => {
             given.finish()?;
@@ -145,7 +163,7 @@ pub async fn obey(hands: Hands, command: String, args: Map<String, Value>) -> Re
         "reboot" => hands.reboot(given),
         other => Err(format!(
             "there is no command \"{other}\"; there are status, flush, replay, tail, sniff, probe, log-level, support-bundle, \
-             rotate-certificate, restart, reboot"
+             update, rotate-certificate, restart, reboot"
         )),
     }
 }
@@ -278,6 +296,29 @@ impl Hands {
         };
         let key = bundle::put(&config, &sink, &bundle, &self.clock).await?;
         Ok(json!({"sink": sink, "key": key}).into())
+    }
+
+    async fn update(self, mut given: Given) -> Result<Done, String> {
+        let signed = Signed { manifest: given.wanted("manifest")?, signature: given.wanted("signature")? };
+        given.finish()?;
+        let updates = self.updates.as_ref().ok_or("there is no agent to update")?;
+        block_in_place(|| updates.offer(&signed)).map_err(|error| chain(&error))?;
+        self.await_update().await
+    }
+
+    /// Waits until the last update that was offered is in and well, or is not.
+    pub async fn await_update(self) -> Result<Done, String> {
+        let updates = self.updates.as_ref().ok_or("there is no agent to update")?;
+        loop {
+            let report = block_in_place(|| updates.report());
+            match report.state.as_str() {
+                "done" => return Ok(serde_json::to_value(report).unwrap_or_default().into()),
+                "failed" | "rolled-back" | "none" => {
+                    return Err(format!("{}: {}", report.state, report.why.unwrap_or_default()));
+                }
+                _ => tokio::time::sleep(UPDATE_LOOK_EVERY).await,
+            }
+        }
     }
 
     async fn rotate_certificate(self, given: Given) -> Result<Done, String> {

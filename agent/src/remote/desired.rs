@@ -62,6 +62,9 @@ pub fn read(bytes: &[u8], keys: &Keys) -> Result<Revision, Box<Unread>> {
     let key = VerifyingKey::from_pem(&pem)
         .map_err(|error| unread(&name, "signature", format!("the device's remote.key is no key: {error}")))?;
     let signed = [SIGNED_HEAD, text.as_bytes()].concat();
+    // As whoever wrote it calls it: they look for that name.
+    let name = parse(text.as_bytes()).ok().and_then(|object| Some(object.get("revision")?.as_str()?.to_owned()));
+    let name: String = name.unwrap_or_default().chars().take(REVISION_BYTES_MAX).collect();
     let is_signed = hex::decode(signature).is_ok_and(|signature| key.verifies(&signed, &signature));
     if !is_signed {
         return Err(unread(&name, "signature", "it is not signed by the key that this device believes"));

@@ -18,6 +18,7 @@ mod desired;
 mod dialect;
 mod executions;
 mod orders;
+mod reference;
 mod report;
 mod shadow;
 mod topics;
@@ -50,6 +51,7 @@ pub use commands::Hands;
 use desired::Keys;
 use dialect::{Dialect, Said};
 use orders::{Ledger, Order};
+use reference::Reference;
 use report::Report;
 
 /// Messages that wait to be dealt with.
@@ -142,6 +144,7 @@ impl Afar {
             outbox: VecDeque::new(),
             sending: None,
             doing: FuturesUnordered::new(),
+            fetching: None,
             then: None,
             loud_until: None,
             deadline,
@@ -149,6 +152,7 @@ impl Afar {
     }
 }
 
+type Fetching = Pin<Box<dyn Future<Output = (Reference, Result<Vec<u8>, String>)> + Send>>;
 type Saying = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The agent is started anew: nothing is said any more over what there was, least of all that a revision is confirmed. The
@@ -176,6 +180,8 @@ pub struct Task {
     sending: Option<Saying>,
     /// Orders that are being carried out.
     doing: FuturesUnordered<Doing>,
+    /// A document that is being fetched; a newer one takes its place.
+    fetching: Option<Fetching>,
     /// What is to be done when all has been said.
     then: Option<Request>,
     /// When the log goes back to its usual level.
@@ -189,6 +195,7 @@ enum Turned {
     Reported,
     Sent,
     Done(Order, Result<Done, String>),
+    Fetched(Reference, Result<Vec<u8>, String>),
     Quiet,
     Unanswered,
     Late,
@@ -219,6 +226,7 @@ impl Task {
                 () = finished(&mut self.saying) => Turned::Reported,
                 () = finished(&mut self.sending) => Turned::Sent,
                 Some((order, done)) = self.doing.next() => Turned::Done(order, done),
+                (reference, fetched) = fetched(&mut self.fetching) => Turned::Fetched(reference, fetched),
                 () = at(self.loud_until) => Turned::Quiet,
                 () = at(self.dialect.due()) => Turned::Unanswered,
                 () = at(self.deadline) => Turned::Late,
@@ -232,6 +240,11 @@ impl Task {
                 Turned::Unanswered => {
                     let said = self.dialect.wake();
                     self.heed(said).await
+                }
+                Turned::Fetched(reference, Ok(document)) => self.desired(&document, Some(&reference)).await,
+                Turned::Fetched(reference, Err(error)) => {
+                    self.reject_unread(&reference.revision, "url", error);
+                    Ok(())
                 }
                 Turned::Late => self.roll_back().await,
                 Turned::Reported => {
@@ -262,7 +275,10 @@ impl Task {
         for said in said {
             match said {
                 Said::Ask(message) => self.post(message),
-                Said::Desired(document) if self.remote.config => self.desired(&document).await?,
+                Said::Desired(document) if self.remote.config => match Reference::read(&document) {
+                    Some(reference) => self.fetch(reference),
+                    None => self.desired(&document, None).await?,
+                },
                 Said::Order(order) if self.remote.commands => self.order(order),
                 Said::Desired(_) | Said::Order(_) => {}
             }
@@ -340,6 +356,16 @@ impl Task {
         let message = self.dialect.report(&report);
         self.saying = Some(Box::pin(send(self.way.clone(), message)));
     }
+}
+
+/// Waits for a document, and takes it out.
+async fn fetched(what: &mut Option<Fetching>) -> (Reference, Result<Vec<u8>, String>) {
+    let fetched = match what {
+        Some(fetching) => fetching.await,
+        None => std::future::pending().await,
+    };
+    *what = None;
+    fetched
 }
 
 /// Waits for what is on its way, and takes it out.

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::desired;
+use super::reference::{self, Reference};
 use super::{Ended, Request, Task};
 use crate::backoff::spread;
 use crate::config::stage::{Fault, Outcome, Revision, Status};
@@ -17,7 +18,7 @@ const ANSWER_SPREAD: std::time::Duration = std::time::Duration::from_millis(400)
 
 impl Task {
     /// A configuration is wanted.
-    pub(super) async fn desired(&mut self, document: &[u8]) -> Result<(), Ended> {
+    pub(super) async fn desired(&mut self, document: &[u8], by: Option<&Reference>) -> Result<(), Ended> {
         let revision = match desired::read(document, &self.keys) {
             Ok(revision) => revision,
             Err(unread) => {
@@ -26,6 +27,11 @@ impl Task {
                 return Ok(());
             }
         };
+        if let Some(by) = by.filter(|by| !by.revision.is_empty() && by.revision != revision.revision) {
+            let message = format!("the document there is {}", revision.revision);
+            self.reject_unread(&by.revision, "revision", message);
+            return Ok(());
+        }
         if self.stage.current() == Some(&revision) {
             return Ok(());
         }
@@ -54,6 +60,24 @@ impl Task {
                 Ok(())
             }
         }
+    }
+
+    /// Gets a document that stands elsewhere, unless it is known what became of it.
+    pub(super) fn fetch(&mut self, reference: Reference) {
+        if self.stage.current().is_some_and(|current| current.revision == reference.revision) {
+            return;
+        }
+        let keyring = reference::keyring(&self.hands.in_force.get(), &self.remote, &self.hands.clock);
+        self.fetching = Some(Box::pin(async move {
+            let fetched = reference.fetch(keyring).await;
+            (reference, fetched)
+        }));
+    }
+
+    /// A revision of which there is no more than its name.
+    pub(super) fn reject_unread(&mut self, name: &str, path: &str, message: String) {
+        let revision = Revision { revision: name.to_owned(), config: serde_json::Value::Null, author: None, at: None };
+        self.reject(&revision, vec![Fault { path: path.to_owned(), message }]);
     }
 
     async fn try_out(&mut self, revision: Revision, config: Config) -> Result<(), Ended> {

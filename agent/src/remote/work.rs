@@ -52,9 +52,10 @@ impl Task {
         let hands = self.hands.clone();
         self.doing.push(Box::pin(async move {
             let work = commands::obey(hands, order.command.clone(), order.args.clone());
-            let done = match tokio::time::timeout(commands::TIMEOUT, work).await {
+            let limit = commands::timeout(&order.command);
+            let done = match tokio::time::timeout(limit, work).await {
                 Ok(done) => done,
-                Err(_) => Err(format!("it took longer than {} s", commands::TIMEOUT.as_secs())),
+                Err(_) => Err(format!("it took longer than {} s", limit.as_secs())),
             };
             (order, done)
         }));
@@ -110,6 +111,15 @@ impl Task {
     /// What an agent that is no more had begun: it was told to end, or it ended by itself.
     pub(super) fn conclude_unfinished(&mut self) {
         for order in self.ledger.unfinished() {
+            // It was the update that ended the agent, or that can not be kept from it.
+            if order.command == commands::UPDATE {
+                let hands = self.hands.clone();
+                self.doing.push(Box::pin(async move {
+                    let done = hands.await_update().await;
+                    (order, done)
+                }));
+                continue;
+            }
             let error = "the agent ended before it was done".to_owned();
             self.conclude(&order, &Answer::Failed { error });
         }

@@ -25,6 +25,7 @@ use crate::remote::{Afar, Hands};
 use crate::supervise::Tasks;
 use crate::telemetry::beats::Beats;
 use crate::telemetry::health::{Health, InstrumentHealth, Shown, SinkHealth};
+use crate::update::task::{self as update, Updates};
 use wires::Wires;
 
 /// How long each group of tasks may take to end: ten seconds in all, as `docs/SEMANTICS.md` says.
@@ -58,6 +59,8 @@ pub struct Agent {
     pub health: Arc<Health>,
     /// The journal.
     pub reader: Reader,
+    /// The way to offer an update of the agent.
+    pub updates: Updates,
     house: House,
     buses: Tasks,
     sinks: Tasks,
@@ -100,6 +103,8 @@ impl Agent {
         let mut buses = tasks();
         house.start_clock(&mut buses);
         let wanted = house.start_lines(&mut buses);
+        let (updates, task) = update::new(config, &house.clock, house.inbox.clone());
+        buses.spawn("update".to_owned(), |stop| task.run(stop));
         let control_stop = CancellationToken::new();
         let answers = Answers {
             config: house.in_force.clone(),
@@ -123,13 +128,14 @@ impl Agent {
                 started_ms,
                 asks: wires.replays.clone(),
                 taps: house.taps.clone(),
+                updates: Some(updates.clone()),
                 rotator,
             };
             if let Some(task) = afar.into_task(way.subscribe(), house.inbox.clone(), hands) {
                 links.spawn("remote".to_owned(), |stop| task.run(stop));
             }
         }
-        Ok(Self { health, reader, house, buses, sinks, links, wanted, wires, control_stop, control, writer })
+        Ok(Self { health, reader, updates, house, buses, sinks, links, wanted, wires, control_stop, control, writer })
     }
 
     /// Exchanges what differs for what `config` says, and leaves the rest as it is: an instrument that is the same does not

@@ -19,6 +19,11 @@ import subprocess
 import threading
 import time
 
+# By Debian's names: the program with its machine, and the device of the console.
+MACHINES = {
+    "amd64": (["qemu-system-x86_64", "-machine", "q35", "-cpu", "max"], "ttyS0"),
+    "armhf": (["qemu-system-aarch64", "-machine", "virt", "-cpu", "cortex-a53"], "ttyAMA0"),
+}
 PORTS = ("instrument", "ask", "witness")
 # A power-on under TCG beside a build takes 30 s; ten times that is a hang.
 START_SECONDS_MAX = 300
@@ -43,7 +48,8 @@ def wait_for(what, seconds, look, every=0.05):
 class Guest:
     """One board; `start` and `cut` or `halt` it as often as wanted, its disks stay."""
 
-    def __init__(self, folder, kernel, initrd, disk, extra_disk):
+    def __init__(self, arch, folder, kernel, initrd, disk, extra_disk):
+        self.machine, self.console_device = MACHINES[arch]
         self.folder, self.kernel, self.initrd = folder, kernel, initrd
         self.disks = (disk, extra_disk)
         self.console = os.path.join(folder, "console")
@@ -53,19 +59,24 @@ class Guest:
     def start(self, rtc="utc"):
         """Power on; returns when the board's services are up, with the seconds that took."""
         begun = time.monotonic()
-        arguments = [
-            "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-machine", "q35", "-cpu", "max", "-smp", "2", "-m", "512",
+        arguments = self.machine + [
+            "-accel", "tcg,thread=multi", "-smp", "2", "-m", "512",
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-rtc", f"base={rtc}",
             "-kernel", self.kernel, "-initrd", self.initrd,
-            "-append", "console=ttyS0 quiet panic=-1 random.trust_cpu=on net.ifnames=0 systemd.show_status=0",
+            "-append", f"console={self.console_device} quiet panic=-1 no_timer_check random.trust_cpu=on net.ifnames=0 systemd.show_status=0",
             "-nic", "user,model=virtio-net-pci",
             "-chardev", f"file,id=console,path={self.console},append=on", "-serial", "chardev:console",
         ]
+        # The others are ttyS1 and so on everywhere: where the console is no ttyS, nobody is at ttyS0.
+        has_own_console = self.console_device != "ttyS0"
+        if has_own_console:
+            arguments += ["-chardev", "null,id=nobody", "-device", "pci-serial,chardev=nobody"]
         for name in PORTS:
             path = self.port(name)
             if os.path.exists(path):
                 os.remove(path)
-            arguments += ["-chardev", f"socket,id={name},path={path},server=on,wait=off", "-serial", f"chardev:{name}"]
+            arguments += ["-chardev", f"socket,id={name},path={path},server=on,wait=off"]
+            arguments += ["-device", f"pci-serial,chardev={name}"] if has_own_console else ["-serial", f"chardev:{name}"]
         for number, disk in enumerate(self.disks):
             arguments += ["-drive", f"file={disk},if=none,id=d{number},format=raw,cache=none,aio=threads"]
             arguments += ["-device", f"virtio-blk-pci,drive=d{number}"]
@@ -124,7 +135,7 @@ class Guest:
         code, text = self.run("tidegate status --json")
         return json.loads(text) if code in (0, 1) else None
 
-    def wait_status(self, what, wanted, seconds=120):
+    def wait_status(self, what, wanted, seconds=120, every=0.05):
         last = []
 
         def look():
@@ -133,7 +144,7 @@ class Guest:
             return status if status and wanted(status) else None
 
         try:
-            return wait_for(what, seconds, look)
+            return wait_for(what, seconds, look, every)
         except Failed as error:
             raise Failed(f"{error}; its last status: {json.dumps(last)}\n{self.log()}") from None
 

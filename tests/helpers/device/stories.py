@@ -1,6 +1,6 @@
 """The stories of tests/device: what becomes of the agent on a board.
 
-usage: stories.py CACHE WORK CUTS [STORY ...]
+usage: stories.py ARCH CACHE WORK CUTS [STORY ...]
 
 CACHE holds vmlinuz, initrd and system.img, WORK/packages what is to be installed. Without stories: all of them. The first thing that is not as it must be
 ends it, with what the agent's log says.
@@ -9,10 +9,12 @@ ends it, with what the agent's log says.
 import json
 import os
 import random
+import re
 import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 from guest import Failed, Guest, Instrument, Witness, number_of, wait_for
@@ -20,6 +22,12 @@ from guest import Failed, Guest, Instrument, Witness, number_of, wait_for
 LINES_PER_SECOND = 20
 # Broker on the host's loopback, seen from QEMU's network.
 HOST = "10.0.2.2"
+# What tests/device puts into the journal that is delivered in `backlog`, at the least.
+BACKLOG_READINGS = 10_000_000
+# The budgets of a board with 64 MiB or more: in the steady state, and while a backlog goes out.
+IDLE_MIB_MAX, CATCH_UP_MIB_MAX = 16, 28
+# A guest under TCG that shares its cores delivers some thousand readings a second.
+BACKLOG_SECONDS_MAX = 5400
 FIRST_TIMES = "1970-01-01T00:00:00"
 
 CONFIG = """
@@ -55,13 +63,13 @@ def check(claim, fact, *shown):
 class Board:
     """The guest, with everything around it."""
 
-    def __init__(self, cache, work):
+    def __init__(self, arch, cache, work):
         self.work = work
         disk, extra = os.path.join(work, "disk"), os.path.join(work, "packages.img")
         subprocess.run(["cp", "--sparse=always", os.path.join(cache, "system.img"), disk], check=True)
-        subprocess.run(["truncate", "-s", "64M", extra], check=True)
+        subprocess.run(["truncate", "-s", "256M", extra], check=True)
         subprocess.run(["mkfs.ext4", "-q", "-F", "-d", os.path.join(work, "packages"), extra], check=True)
-        self.guest = Guest(work, os.path.join(cache, "vmlinuz"), os.path.join(cache, "initrd"), disk, extra)
+        self.guest = Guest(arch, work, os.path.join(cache, "vmlinuz"), os.path.join(cache, "initrd"), disk, extra)
         self.instrument = Instrument(LINES_PER_SECOND)
         self.witness, self.durable, self.rows = None, {}, {}
         self.cuts, self.starts, self.cuts_wanted = 0, [], 0
@@ -248,24 +256,30 @@ def cold_start(board):
         systemctl stop witness
         head() { tidegate status --json 2>/dev/null | sed 's/.*"head":\\([0-9]*\\).*/\\1/'; }
         before=$(tidegate journal stat --json | sed 's/.*"head":\\([0-9]*\\).*/\\1/')
+        # The programs come from the disk, too, as after a boot.
+        sync; echo 3 >/proc/sys/vm/drop_caches
         read begun _ </proc/uptime
         systemctl start tidegate
         read ready _ </proc/uptime
         # Its own first event is at `before`; behind it stands the first line of the instrument.
         until now=$(head) && [ -n "$now" ] && [ "$now" -gt $((before + 3)) ]; do :; done
         read durable _ </proc/uptime
+        used=$(systemctl show tidegate -p CPUUsageNSec --value)
         systemctl start witness
-        echo "$begun $ready $durable"
+        echo "$begun $ready $durable $used"
     """)
-    begun, ready, durable = map(float, seconds.split())
+    begun, ready, durable, used = map(float, seconds.split())
     work = "i=0; time while [ $i -lt 200000 ]; do i=$((i+1)); done"
     script = f"TIMEFORMAT=%U; {work}"
     slow = float(guest.ask(script).splitlines()[-1])
     fast = float(subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stderr)
     factor = slow / fast
+    used /= 1e9
+    # Waiting, for the line and for a commit, is as long on any board; work is not.
     say(
-        f"cold start: ready after {ready - begun:.2f} s, first durable reading after {durable - begun:.2f} s in a guest "
-        f"{factor:.0f} times slower than its host: {(durable - begun) / factor:.2f} s at the host's speed"
+        f"cold start: ready after {ready - begun:.2f} s, first durable reading after {durable - begun:.2f} s, {used:.2f} s of it the "
+        f"agent's work, in a guest {factor:.0f} times slower than its host: {(durable - begun) / factor:.2f} s and "
+        f"{used / factor:.2f} s at the host's speed"
     )
 
 
@@ -321,6 +335,13 @@ def disk_full(board):
     say(f"disk full and free again: {at_risk} readings had waited in memory, none dropped")
 
 
+def memory(guest):
+    """What the agent holds, and the most that it held since it was started, in MiB."""
+    text = guest.ask("grep -E 'VmRSS|VmHWM' /proc/$(systemctl show tidegate -p MainPID --value)/status")
+    values = dict(line.split(":") for line in text.splitlines())
+    return [int(values[name].split()[0]) / 1024 for name in ("VmRSS", "VmHWM")]
+
+
 def network_away(board):
     guest = board.guest
     guest.ask("ip link set eth0 down")
@@ -328,11 +349,7 @@ def network_away(board):
     lag = guest.wait_status("a backlog", lambda status: status["sinks"][0]["lag_readings"] > 8 * LINES_PER_SECOND)
     guest.ask("ip link set eth0 up")
     board.wait_delivered("with the network back", 300)
-    process = guest.unit("MainPID")[0]
-    memory = dict(
-        line.split(":") for line in guest.ask(f"grep -E 'VmRSS|VmHWM' /proc/{process}/status").splitlines()
-    )
-    now, most = (int(memory[name].split()[0]) / 1024 for name in ("VmRSS", "VmHWM"))
+    now, most = memory(guest)
     say(
         f"network away and back: {lag['sinks'][0]['lag_readings']} readings had waited; resident {now:.1f} MiB, "
         f"at most {most:.1f} MiB in the catch-up"
@@ -348,12 +365,13 @@ def steady_writes(board):
         disk() {{ awk '$3 == "vda" {{ print $10 * 512 }}' /proc/diskstats; }}
         agent() {{ sed -n 's/^write_bytes: //p' /proc/{process}/io; }}
         sync; before="$(disk) $(agent)"
-        # The files themselves, by their names, while it writes.
-        timeout 20 strace -f -qq -yy -e trace=write,pwrite64,writev,pwritev,ftruncate,fallocate,openat,rename,renameat2,unlink,mkdir \
+        # The files themselves, by their names, while it writes. Not each architecture has each of these calls.
+        names=write,pwrite64,writev,pwritev,ftruncate,?ftruncate64,fallocate,openat,?rename,?renameat,renameat2,?unlink,unlinkat,?mkdir,mkdirat
+        timeout 20 strace -f -qq -yy -e trace=$names \
             -p {process} -o /run/traced || true
         sync; after="$(disk) $(agent)"
         echo "$before $after"
-        grep -o -E '(p?writev?(64)?|ftruncate|fallocate)\\([0-9]+<[^>]*>' /run/traced | sed 's/.*<//; s/>//' | sort | uniq -c
+        grep -o -E '(p?writev?(64)?|ftruncate(64)?|fallocate)\\([0-9]+<[^>]*>' /run/traced | sed 's/.*<//; s/>//' | sort | uniq -c
         grep -E 'O_CREAT|rename|unlink|mkdir' /run/traced | grep -o -E '"[^"]*"' | tr -d '"' | sed 's/^/1 /'
         """,
         300,
@@ -365,12 +383,65 @@ def steady_writes(board):
         paths[path] = paths.get(path, 0) + int(count)
     files = {path: count for path, count in paths.items() if path.startswith("/") and not path.startswith("/dev/")}
     strays = [path for path in files if not path.startswith("/var/lib/tidegate/journal/")]
+    idle = memory(guest)[0]
+    check("the steady state is within its budget of memory", idle < IDLE_MIB_MAX, idle)
     check("nothing but the journal is written", files and not strays, paths)
     say(
         f"20 s at {LINES_PER_SECOND} lines a second: wrote to {len(files)} files, all of the journal; "
         f"{(agent_after - agent_before) / 1024:.0f} KiB by the agent, {(disk_after - disk_before) / 1024:.0f} KiB at the disk "
-        "with the file system's own journal and everything else on the board"
+        f"with the file system's own journal and everything else on the board; resident {idle:.1f} MiB, budget {IDLE_MIB_MAX} MiB"
     )
+
+
+def backlog(board):
+    """A board comes back from months without a network: ten million readings are delivered, each of them, in little memory."""
+    guest = board.guest
+    guest.ask("""
+        systemctl disable --now witness; systemctl stop tidegate
+        cp -a /var/lib/tidegate /var/lib/kept && rm -r /var/lib/tidegate/journal
+        cp -r /mnt/packages/journal /var/lib/tidegate/ && chown -R tidegate:tidegate /var/lib/tidegate
+        mkdir -p /etc/tidegate/conf.d && printf '[sink.cloud]\ntopic = "backlog"\n' >/etc/tidegate/conf.d/backlog.toml""")
+    counted = Counted(board, "backlog")
+    guest.ask("systemctl start tidegate")
+    begun = time.monotonic()
+    status = guest.wait_status("the backlog to be seen", lambda status: status["sinks"][0]["lag_readings"] > 0.9 * BACKLOG_READINGS)
+    wanted = status["sinks"][0]["lag_readings"]
+    guest.wait_status("a delivered backlog", lambda status: status["sinks"][0]["lag_readings"] < 1000, BACKLOG_SECONDS_MAX, every=5)
+    seconds = time.monotonic() - begun
+    now, most = memory(guest)
+    wait_for("each reading at the subscriber", 300, lambda: counted.has_all(BACKLOG_READINGS), every=0.5)
+    check("a catch-up is within its budget of memory", most < CATCH_UP_MIB_MAX, most)
+    check("it was not started anew", guest.unit("NRestarts") == ["0"], guest.log())
+    guest.ask("""
+        systemctl stop tidegate; rm -r /etc/tidegate/conf.d
+        rm -r /var/lib/tidegate && mv /var/lib/kept /var/lib/tidegate
+        systemctl start tidegate && systemctl enable --now witness""")
+    board.says_more("after the backlog")
+    say(
+        f"a backlog of {wanted} readings: delivered in {seconds:.0f} s, each of them came; resident at most {most:.1f} MiB, "
+        f"budget {CATCH_UP_MIB_MAX} MiB, and {now:.1f} MiB after it"
+    )
+
+
+class Counted(threading.Thread):
+    """Which places of a journal a topic has brought."""
+
+    def __init__(self, board, topic):
+        super().__init__(daemon=True)
+        subscriber = ["mosquitto_sub", "-p", str(board.port), "-q", "1", "-V", "5", "-t", topic]
+        process = subprocess.Popen(subscriber, stdout=subprocess.PIPE)
+        board.processes.append(process)
+        self.stream, self.seen = process.stdout, bytearray(2 * BACKLOG_READINGS)
+        self.start()
+
+    def run(self):
+        for line in self.stream:
+            for found in re.finditer(rb'"seq":(\d+)', line):
+                self.seen[int(found[1])] = 1
+
+    def has_all(self, count):
+        """Whether each of the first `count` places, which begin at 1, has come."""
+        return self.seen.find(0, 1, count + 1) < 0
 
 
 def power_cuts(board):
@@ -409,6 +480,61 @@ def power_cuts(board):
         )
     board.wait_delivered("after the cuts", 300)
     say(f"{cuts} power cuts: nothing durable lost, no failed start, the journal in order each time; all of it delivered")
+
+
+def update(board):
+    """Signed packages, installed by the service that the package brings: a good one, a bad one, one with a power cut in it."""
+    guest = board.guest
+    guest.ask("""
+        install -m 0644 /mnt/packages/update.pub /etc/tidegate/update.pub && mkdir -p /etc/tidegate/conf.d
+        printf '[update]\nkey = "/etc/tidegate/update.pub"\nhealth_within = "4m"\nhealthy_for = "20s"\n' >/etc/tidegate/conf.d/update.toml
+        systemctl restart tidegate && systemctl is-active tidegate-update.path""")
+    board.says_more("with a key for updates")
+    epoch = guest.status()["epoch"]
+    package = "/mnt/packages/{0}.json --file /mnt/packages/{0}.deb"
+
+    # What is installed need not even start.
+    guest.ask("cp /usr/bin/tidegate /root/asker")
+
+    def report():
+        return json.loads(guest.run("/root/asker update status --json")[1])
+
+    def offer(name, what, *states):
+        guest.ask("runuser -u tidegate -- tidegate update fetch " + package.format(name))
+        try:
+            return wait_for(what, 600, lambda: (now := report()) and now["state"] in states and now, every=0.5)
+        except Failed as error:
+            log = guest.run("systemctl status tidegate-update.path tidegate-update --no-pager -n 50 | cat")[1]
+            raise Failed(f"{error}: {report()}\n{log}\n{guest.log()}") from None
+
+    def runs(what, version):
+        status = guest.wait_status(what, lambda status: status["epoch"] and status["instruments"][0]["state"] == "up")
+        check(f"{what}: the journal stays", status["epoch"] == epoch, status["epoch"], epoch)
+        known = guest.ask("dpkg-query -W -f '${Version} ${Status}' tidegate")
+        check(f"{what}: dpkg knows", known == f"{version} install ok installed", known)
+        board.says_more(what)
+
+    process = guest.unit("MainPID")[0]
+    now = offer("younger", "an update to be installed", "done", "failed", "rolled-back")
+    check("a good update is done", now["state"] == "done", now, guest.run("journalctl -u tidegate-update --no-pager | cat")[1])
+    check("it was restarted", guest.unit("MainPID")[0] not in ("0", process))
+    runs("updated", "99.0.0-1")
+    say(f"a signed package: {now['from']} to {now['version']}")
+    process = guest.unit("MainPID")[0]
+    now = offer("broken", "a bad update to be taken back", "done", "failed", "rolled-back")
+    check("a bad update is taken back", now["state"] == "rolled-back", now)
+    runs("taken back", "99.0.0-1")
+    say(f"a bad one: taken back, {now['why']}")
+    offer("elder", "another one to be looked at", "checking")
+    board.power_cut()
+    board.power_on()
+    now = wait_for("it to end", 600, lambda: (now := report()) and now["state"] not in ("checking", "staged") and now, every=0.5)
+    check("what a power cut broke off is finished", now["state"] == "done", now, guest.run("journalctl -u tidegate-update --no-pager | cat")[1])
+    runs("after a power cut in the middle", "0.0.1-1")
+    wait_for("the ends to be told", 60, lambda: guest.run("tidegate tail --json -n 100000")[1].count('"update"') == 3 or None)
+    board.wait_delivered("after the updates")
+    guest.ask("rm -r /root/asker /etc/tidegate/conf.d /etc/tidegate/update.pub && systemctl restart tidegate")
+    say("a power cut in the middle of an update: finished at boot; three ends told")
 
 
 def upgrade(board):
@@ -461,14 +587,16 @@ def tarball(board):
     say("tarball: installed, upgraded, uninstalled, purged")
 
 
-STORIES = [sandbox, clock_of_1970, credentials, cold_start, killed, disk_full, network_away, steady_writes, power_cuts, upgrade, tarball]
+STORIES = [sandbox, clock_of_1970, credentials, cold_start, killed, disk_full, network_away, steady_writes, backlog, power_cuts, update,
+           upgrade, tarball]
 
 
-def main(cache, work, cuts, names):
-    wanted = [story for story in STORIES if not names or story.__name__ in names]
+def main(arch, cache, work, cuts, names):
+    has_backlog = os.path.exists(os.path.join(work, "packages/journal"))
+    wanted = [story for story in STORIES if (story.__name__ in names if names else story is not backlog or has_backlog)]
     if len(wanted) < len(names):
         sys.exit("the stories are " + ", ".join(story.__name__ for story in STORIES))
-    board = Board(cache, work)
+    board = Board(arch, cache, work)
     board.cuts_wanted = cuts
     try:
         say(f"the board is up after {board.power_on(FIRST_TIMES if clock_of_1970 in wanted else 'utc'):.0f} s")
@@ -489,4 +617,4 @@ def main(cache, work, cuts, names):
 
 
 BEGUN = time.monotonic()
-main(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4:])
+main(*sys.argv[1:4], int(sys.argv[4]), sys.argv[5:])

@@ -178,7 +178,7 @@ fn what_is_put_down_is_on_the_disk_before_it_counts() {
             () => "sync the folder",
         })
         .collect();
-    assert!(steps.len() >= 12 && steps.len() % 3 == 0, "{about:#?}");
+    assert!(steps.len() >= 12 && steps.len().is_multiple_of(3), "{about:#?}");
     for step in steps.chunks(3) {
         assert_eq!(step, ["sync the bytes", "rename", "sync the folder"], "{about:#?}");
     }

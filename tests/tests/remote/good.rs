@@ -3,6 +3,7 @@
 use std::fs;
 
 use e2e::agent::item;
+use e2e::depot::{Depot, Manners};
 use e2e::lake::Lake;
 use e2e::patience::now;
 use e2e::row::Row;
@@ -94,4 +95,33 @@ fn the_file_is_read_again_on_sighup_and_the_revision_stays() {
     pond.agent.hang_up();
     let after = pond.agent.wait_until("the file's change", LIMIT, |status| status["config"]["hash"] != before["hash"]);
     assert_eq!(after["config"]["revision"], "r1");
+}
+
+#[test]
+fn a_document_that_fits_into_no_message_is_fetched_and_held_against_its_digest() {
+    let pond = Pond::new();
+    let depot = Depot::open();
+    let tags: serde_json::Map<String, serde_json::Value> =
+        (0..8_000).map(|number| (format!("tag-{number:05}"), json!("a lake that is far away"))).collect();
+    let config = json!({"instrument": {"two": {"tags": tags}}});
+    let document = json!({"revision": "large", "config": config}).to_string();
+    assert!(document.len() > 128 << 10);
+    let file = pond.dir.join("document");
+    fs::write(&file, &document).expect("write");
+    let digest = std::process::Command::new("sha256sum").arg(&file).output().expect("coreutils");
+    let digest = String::from_utf8_lossy(&digest.stdout)[..64].to_owned();
+    let url = depot.put("large", document.clone().into_bytes(), Manners::Good);
+    let of = |name: &str, sha256: &str, url: &str| json!({"revision": name, "sha256": sha256, "url": url}).to_string();
+
+    pond.operator.publishes(&of("large", &"0".repeat(64), &url));
+    let refused = pond.operator.wait_outcome("large");
+    assert!(refused["errors"].to_string().contains(&digest), "{refused}");
+    pond.operator.publishes(&of("other", &digest, &url));
+    let refused = pond.operator.wait_outcome("other");
+    assert!(refused["errors"].to_string().contains("the document there is large"), "{refused}");
+    pond.operator.publishes(&of("large", &digest, &url));
+    pond.operator.wait_report("the large one to be applied", |report| {
+        report["revision"] == "large" && report["status"] == "applied"
+    });
+    assert_eq!(pond.in_force()["revision"], "large");
 }

@@ -107,7 +107,7 @@ pub use cursor_file::{CursorFile, Loaded};
 pub use error::JournalError;
 pub use inventory::{CursorStat, Inventory, SealedStat};
 pub use journal::{Journal, RECORD_BYTES_MAX};
-pub use open::{epoch_at, open_offline, open_offline_with};
+pub use open::{FORMAT, FORMATS_READ, epoch_at, format_at, open_offline, open_offline_with};
 pub use packed::{Packed, pack};
 pub use probe::{PROBE_LIMIT_DEFAULT, Probe, answer_probe};
 pub use reader::{GenerationStat, Reader, Stat};

@@ -23,8 +23,11 @@ use crate::space::{check_path, forget_cache};
 use crate::thin;
 use crate::vet::{Scratch, Verdict, Vetting, gaps_of};
 
-/// Version of the layout of the directory. What stands inside files has versions of its own.
-const FORMAT: u32 = 1;
+/// Version of the layout of the directory. What stands inside files has versions of its own; a change of any of them, or a
+/// new kind of event, changes this one, too, because by this one a release is told from one that can not read it.
+pub const FORMAT: u32 = 1;
+/// The versions that this release reads.
+pub const FORMATS_READ: [u32; 1] = [FORMAT];
 /// A generation is sealed before it has more records. So when an active one is lost with the knowledge of how many
 /// numbers it had given out, numbering goes on behind all that it can have given.
 pub(crate) const GENERATION_RECORDS_MAX: u64 = 1 << 24;
@@ -250,6 +253,17 @@ fn tidy(path: &Path) -> Result<(), JournalError> {
 /// The epoch of the journal at `path`; `None` if there is no journal.
 pub fn epoch_at(path: &Path) -> Result<Option<Epoch>, JournalError> {
     read_epoch(path)
+}
+
+/// The format of the journal at `path`, also one that this release does not know; `None` if there is no journal.
+pub fn format_at(path: &Path) -> Result<Option<u32>, JournalError> {
+    match read_epoch(path) {
+        Ok(epoch) => Ok(epoch.map(|_| FORMAT)),
+        Err(JournalError::Format { found, known }) => {
+            found.parse().map(Some).map_err(|_| JournalError::Format { found, known })
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// The epoch file: `tidegate-journal <format> <epoch>`. `None` if it is missing or says nothing.

@@ -58,9 +58,14 @@ impl SigningKey {
         VerifyingKey(bytes)
     }
 
+    /// The signature of these bytes, as 128 hex digits.
+    pub fn signature(&self, bytes: &[u8]) -> String {
+        hex::encode(self.0.sign(bytes))
+    }
+
     /// The line with its signature.
     pub fn sign(&self, line: &str) -> String {
-        let signature = hex::encode(self.0.sign(line.as_bytes()));
+        let signature = self.signature(line.as_bytes());
         let open = line.strip_suffix('}').unwrap_or(line);
         format!("{open},\"sig\":\"{signature}\"}}")
     }

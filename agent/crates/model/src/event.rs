@@ -37,13 +37,15 @@ pub enum EventKind {
     Gap,
     /// Something was done that was asked for from afar.
     Command,
+    /// An update of the agent ended: it runs, it was taken back, or it was refused.
+    Update,
     /// The device has a new certificate, and has reached the broker with it.
     CertificateRenewed,
 }
 
 impl EventKind {
     /// All kinds, in the order of their numbers on disk. Append only.
-    pub const ALL: [EventKind; 13] = [
+    pub const ALL: [EventKind; 14] = [
         EventKind::Boot,
         EventKind::ClockSet,
         EventKind::InstrumentDown,
@@ -56,6 +58,7 @@ impl EventKind {
         EventKind::ConfigRolledBack,
         EventKind::Gap,
         EventKind::Command,
+        EventKind::Update,
         EventKind::CertificateRenewed,
     ];
 
@@ -74,6 +77,7 @@ impl EventKind {
             EventKind::ConfigRolledBack => "config-rolled-back",
             EventKind::Gap => "gap",
             EventKind::Command => "command",
+            EventKind::Update => "update",
             EventKind::CertificateRenewed => "certificate-renewed",
         }
     }
