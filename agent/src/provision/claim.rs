@@ -63,7 +63,6 @@ pub async fn provision(
             patience,
             say,
         };
-        // The key is made before anything is connected: a board without randomness or disk troubles nobody.
         let who = format!("claim-{}", config.device.id);
         let asked = Linked { mqtt: claimed, who, section, clock: &clock };
         sheet = asked.with(async |link: &Link, _: &SinkHealth| course.obtain(link, Purpose::Claim).await).await?;

@@ -88,7 +88,7 @@ impl Course<'_> {
             let key_pem = super::files::read(&places.key_new())?.unwrap_or_default();
             let is_under_way = matches!(held.state, State::Requesting | State::Issued | State::Registered);
             let is_its = held.issued.as_ref().is_none_or(|issued| key::is_pair(issued.pem.as_bytes(), &key_pem));
-            let sheet = if is_under_way && is_its { Sheet { purpose, ..held } } else { Sheet::begun(purpose) };
+            let sheet = if is_under_way && is_its { Sheet { purpose, ..held } } else { held.begun_again(purpose) };
             Ok((sheet, key.request(&name)?, is_new))
         })
         .await?;
@@ -104,7 +104,7 @@ impl Course<'_> {
                     }
                     Err(AskError::Rejected { rejection, .. }) if rejection.is_of_token() && tokens < TOKENS_MAX => {
                         (self.say)(&Step::TokenLost);
-                        sheet = Sheet::begun(purpose);
+                        sheet = sheet.begun_again(purpose);
                     }
                     Err(error) => return Err(error.into()),
                 }
@@ -112,7 +112,7 @@ impl Course<'_> {
                 tokens += 1;
                 let issued = self.issue(link, &request).await?;
                 (self.say)(&Step::Issued { certificate_id: &issued.certificate_id });
-                sheet = Sheet { state: State::Issued, issued: Some(issued), ..Sheet::begun(purpose) };
+                sheet = Sheet { state: State::Issued, issued: Some(issued), ..sheet.begun_again(purpose) };
             }
             let stored = sheet.clone();
             off(self.places, move |places| places.store(&stored)).await?;

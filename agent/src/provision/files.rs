@@ -110,14 +110,15 @@ impl Places {
         self.store(sheet)
     }
 
-    /// Puts what was in use before back in its place. `sheet` is a new one then.
+    /// Puts what was in use before back in its place.
     pub fn roll_back(&self, sheet: &mut Sheet) -> Result<(), ProvisionError> {
         sheet.state = State::RollingBack;
         self.store(sheet)?;
         for path in [&self.key, &self.cert] {
             rename(&beside(path, ".old"), path)?;
         }
-        *sheet = Sheet::default();
+        sheet.state = State::Done;
+        sheet.issued = None;
         self.store(sheet)
     }
 

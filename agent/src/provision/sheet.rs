@@ -14,7 +14,7 @@ pub struct Sheet {
     pub purpose: Purpose,
     /// The certificate that the key was given.
     pub issued: Option<Issued>,
-    /// What it was registered as.
+    /// What it was registered as, this time or before.
     pub registered: Option<Registered>,
 }
 
@@ -82,5 +82,11 @@ impl Sheet {
     /// Nothing has happened yet.
     pub fn begun(purpose: Purpose) -> Self {
         Self { v: 1, state: State::Requesting, purpose, issued: None, registered: None }
+    }
+
+    /// The same for a device that may be somebody already: until it is somebody else.
+    #[must_use]
+    pub fn begun_again(self, purpose: Purpose) -> Self {
+        Self { registered: self.registered, ..Self::begun(purpose) }
     }
 }
