@@ -46,6 +46,8 @@ install_tree() {
     install -D -m 0644 systemd/tidegate.service "$tree/usr/lib/systemd/system/tidegate.service"
     install -D -m 0644 systemd/tidegate-update.service "$tree/usr/lib/systemd/system/tidegate-update.service"
     install -D -m 0644 systemd/tidegate-update.path "$tree/usr/lib/systemd/system/tidegate-update.path"
+    install -D -m 0644 systemd/tidegate-reboot.service "$tree/usr/lib/systemd/system/tidegate-reboot.service"
+    install -D -m 0644 systemd/tidegate-reboot.path "$tree/usr/lib/systemd/system/tidegate-reboot.path"
     install -D -m 0644 systemd/tidegate.sysusers "$tree/usr/lib/sysusers.d/tidegate.conf"
     install -D -m 0644 systemd/tidegate.tmpfiles "$tree/usr/lib/tmpfiles.d/tidegate.conf"
     install -D -m 0644 systemd/tidegate.rules "$tree/usr/lib/udev/rules.d/60-tidegate.rules"
@@ -56,7 +58,7 @@ install_tree() {
     install -D -m 0644 "$work/manuals/completions/tidegate.bash" "$tree/usr/share/bash-completion/completions/tidegate"
     install -D -m 0644 "$work/manuals/completions/_tidegate" "$tree/usr/share/zsh/vendor-completions/_tidegate"
     install -D -m 0644 "$work/manuals/completions/tidegate.fish" "$tree/usr/share/fish/vendor_completions.d/tidegate.fish"
-    for page in docs/{OPERATIONS,CONFIG,INSTRUMENTS,SEMANTICS,UPDATE}.md; do
+    for page in docs/{OPERATIONS,CONFIG,INSTRUMENTS,SEMANTICS,REMOTE,PROVISION,UPDATE}.md; do
         install -D -m 0644 "$page" "$doc/${page##*/}"
     done
     gzip -9n <CHANGELOG.md | install -m 0644 /dev/stdin "$doc/changelog.gz"

@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::client::{self, ClientError};
 use crate::control::status::{
-    CERTIFICATE_DAYS_MIN, CredentialsStatus, InstrumentStatus, SinkStatus, Status, TlsStatus,
+    CERTIFICATE_DAYS_MIN, ConfigStatus, CredentialsStatus, InstrumentStatus, SinkStatus, Status, TlsStatus,
 };
 
 pub fn main(config: &Arc<Config>, is_json: bool) -> anyhow::Result<Exit> {
@@ -63,6 +63,7 @@ pub fn render(status: &Status, is_coloured: bool) -> String {
     for line in lines {
         writeln!(text, "{line}").expect("a String takes any text");
     }
+    write_config(&mut text, &status.config, is_coloured);
     if let Some(error) = &journal.error {
         let degraded = format!("{}: readings are kept in memory, {error}", journal.state);
         writeln!(text, "        {}", paint(&degraded, Paint::Bad, is_coloured)).expect("a String takes any text");
@@ -80,6 +81,24 @@ pub fn render(status: &Status, is_coloured: bool) -> String {
         write_sink(&mut text, sink, is_coloured);
     }
     text
+}
+
+/// Which revision came from afar, and what became of the last one where it is not the one in force. Nothing, where nothing
+/// ever came.
+fn write_config(text: &mut String, config: &ConfigStatus, is_coloured: bool) {
+    if let Some(revision) = &config.revision {
+        let by = config.author.as_ref().map(|author| format!(" by {author}")).unwrap_or_default();
+        let at = config.at.as_ref().map(|at| format!(" of {at}")).unwrap_or_default();
+        writeln!(text, "config revision {revision}{by}{at}").expect("a String takes any text");
+    }
+    if let Some(last) = config.last.as_ref().filter(|last| last.status != "applied") {
+        let mut words = format!("revision {} is {}", last.revision, last.status);
+        if !last.errors.is_empty() {
+            words = format!("{words}: {}", last.errors.join("; "));
+        }
+        let paints = if last.status == "pending" { Paint::Dim } else { Paint::Bad };
+        writeln!(text, "        {}", paint(&words, paints, is_coloured)).expect("a String takes any text");
+    }
 }
 
 fn state(word: &str, is_good: bool, is_coloured: bool) -> String {
