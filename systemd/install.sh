@@ -67,7 +67,7 @@ install_all() {
 
 uninstall() {
     [ -e "$list" ] || fail "nothing is installed by this script"
-    systemctl disable --now tidegate-update.path tidegate-update.service tidegate.service || true
+    systemctl disable --now tidegate-reboot.path tidegate-update.path tidegate-update.service tidegate.service || true
     remove_files
     rm -f "$list"
     rmdir /usr/share/doc/tidegate 2>/dev/null || true
