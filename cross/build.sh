@@ -3,6 +3,8 @@
 #
 #   cross/build.sh TARGET           build; the last line says where the binary lies
 #   cross/build.sh TARGET ARG...    run cargo with these arguments for that target instead: cross/build.sh TARGET test -p journal
+#   cross/build.sh --experimental TARGET [ARG...]   for riscv64gc-unknown-linux-gnu, of which Debian has no standard library:
+#                                   built from its source by unstable means; to try, not to release
 #   cross/build.sh --list           the targets
 #   cross/build.sh --help
 #
@@ -34,6 +36,9 @@ describe() {
             flags=(-C target-feature=+thumb-mode) ;;
         x86_64-unknown-linux-gnu)
             arch=amd64 tools=x86_64-linux-gnu packages=(gcc libc6-dev) ;;
+        riscv64gc-unknown-linux-gnu)
+            [ -n "$experimental" ] || { echo "$1: only with --experimental; cross/README.md says why" >&2; exit 64; }
+            arch=riscv64 tools=riscv64-linux-gnu packages=(gcc-riscv64-linux-gnu libc6-dev-riscv64-cross rust-web-src) ;;
         *)
             echo "no such target: $1; cross/README.md says why; there are:" >&2
             targets >&2
@@ -59,6 +64,10 @@ install_packages() {
 # version. Unpacked beside a link to the native one it is a sysroot of its own.
 make_sysroot() {
     local version sysroot_of_debian
+    if [ -n "$experimental" ]; then
+        sysroot=$(/usr/bin/rustc --print sysroot)
+        return
+    fi
     version=$(dpkg-query -W -f '${Version}' libstd-rust-web-dev)
     sysroot=$cache/std/$version
     [ ! -d "$sysroot/lib/rustlib/$target" ] || return 0
@@ -128,8 +137,13 @@ run_cargo() {
         "CARGO_TARGET_${upper}_RUSTFLAGS=${flags[*]}"
         "CFLAGS_$snake=-ffile-prefix-map=$cargo_home=/cargo -ffile-prefix-map=$root=/tidegate"
     )
+    local words=(--target "$target")
+    if [ -n "$experimental" ]; then
+        settings+=(RUSTC_BOOTSTRAP=1)
+        words+=("-Zbuild-std=std,panic_abort")
+    fi
     # Right behind the command: what follows a `--` is not cargo's.
-    (cd "$root" && env -u RUSTFLAGS -u RUSTUP_TOOLCHAIN "${settings[@]}" /usr/bin/cargo "$1" --target "$target" "${@:2}")
+    (cd "$root" && env -u RUSTFLAGS -u RUSTUP_TOOLCHAIN "${settings[@]}" /usr/bin/cargo "$1" "${words[@]}" "${@:2}")
 }
 
 build() {
@@ -146,6 +160,11 @@ build() {
     echo "$target_dir/$target/release/tidegate"
 }
 
+experimental=''
+if [ "${1:-}" = --experimental ]; then
+    experimental=yes
+    shift
+fi
 case ${1:-} in
     -h | --help) usage ;;
     --list) targets ;;

@@ -30,7 +30,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("clock", &[]),
     ("config", &[]),
-    ("control", &["clock", "config", "sinks", "telemetry"]),
+    ("control", &["acquire", "clock", "config", "sinks", "telemetry"]),
     ("link", &["backoff", "clock", "config", "telemetry"]),
     ("provision", &["backoff", "clock", "config", "control", "link", "record", "sinks", "telemetry"]),
     ("record", &["clock", "config", "telemetry"]),

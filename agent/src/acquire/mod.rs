@@ -12,7 +12,9 @@ mod emit;
 mod judge;
 mod line;
 pub mod myself;
+pub mod overhear;
 mod port;
+pub mod ports;
 #[cfg(test)]
 mod qartod_tests;
 #[cfg(test)]

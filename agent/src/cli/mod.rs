@@ -8,6 +8,7 @@ mod config;
 mod demo;
 mod journal;
 mod lake;
+mod ports;
 mod probe;
 mod profiles;
 mod provision;
@@ -15,6 +16,7 @@ mod replay;
 mod run;
 mod screen;
 mod simulate;
+mod sniff;
 mod status;
 mod tail;
 mod untrusted;
@@ -71,6 +73,10 @@ enum Command {
     Provision(provision::Args),
     /// What is in a lake, found without listing it: ls, get, verify, import, rebuild
     Lake(lake::Args),
+    /// Serial ports, what to call them in a configuration, and who holds them
+    Ports,
+    /// What goes over a line, in hex and text, with the agent or without; never writes to it
+    Sniff(sniff::Args),
     /// One instrument by itself, step by step: captured bytes, or one exchange on its port
     Probe(probe::Args),
     /// The instrument profiles that ship; NAME: one of them whole
@@ -152,6 +158,9 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Replay(args) => replay::main(args, &load(&cli.config)?, cli.json),
         Command::Provision(args) => provision::main(args, &load(&cli.config)?, cli.json),
         Command::Lake(args) => lake::main(args, &cli.config, cli.json),
+        // Also where there is no configuration yet, or a wrong one.
+        Command::Ports => ports::main(load(&cli.config).ok().as_ref(), cli.json),
+        Command::Sniff(args) => sniff::main(args, &cli.config, cli.json),
         Command::Probe(args) => probe::main(args, &cli.config, cli.json, cli.verbose),
         Command::Profiles(args) => profiles::main(args, cli.json),
         Command::Simulate(args) => simulate::main(args, &cli.config),

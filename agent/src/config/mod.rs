@@ -40,7 +40,7 @@ pub use device::{DeviceConfig, LocalConfig};
 pub use instrument::{AGENT_INSTRUMENT, InstrumentConfig};
 pub use journal::{JournalConfig, SinkBytes};
 pub use layers::{Layers, RevisionError, journal_path, load, load_local, load_staged, load_with, stage_of};
-pub use port::{PortName, UsbName};
+pub use port::{PortName, UsbName, port_name};
 pub use problem::{ConfigError, Located};
 pub use profile::{About, PROFILE, Simulated, nearest_profile, shipped_profiles, simulated, trial_bus};
 pub use provision::ProvisionConfig;

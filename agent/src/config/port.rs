@@ -56,6 +56,14 @@ pub(super) fn read(node: &Node) -> Fit<PortName> {
     }
 }
 
+/// A port as somebody calls it. Words, where nothing can be called so.
+pub fn port_name(text: &str) -> Result<PortName, String> {
+    match text.strip_prefix("usb:") {
+        Some(name) => usb(name).map(PortName::Usb).map_err(|misfit| misfit.words()),
+        None => Ok(PortName::Path(PathBuf::from(text))),
+    }
+}
+
 /// Whether nothing but a serial port can have this path.
 fn is_serial(path: &str) -> bool {
     let is_below = path.starts_with("/dev/tty") || path.starts_with("/dev/serial/");

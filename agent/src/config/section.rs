@@ -32,6 +32,14 @@ impl Misfit {
         self
     }
 
+    /// In words alone.
+    pub fn words(self) -> String {
+        match self.help {
+            Some(help) => format!("{}; {help}", self.message),
+            None => self.message,
+        }
+    }
+
     /// The same, pointing at a part of the value.
     #[must_use]
     pub fn at(mut self, at: &At) -> Self {

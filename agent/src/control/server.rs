@@ -1,5 +1,5 @@
 //! The socket's server: `GET /v1/status`, `GET /v1/tail?instrument=&since=&n=&follow=`, `GET /v1/journal/stat`,
-//! `GET /v1/journal/export?from=&to=&instrument=`, `GET /v1/journal/verify`, `POST /v1/replay?sink=&from=&to=`.
+//! `GET /v1/journal/export?from=&to=&instrument=`, `GET /v1/journal/verify`, `POST /v1/replay?sink=&from=&to=`, `GET /v1/sniff?bus=`.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -27,6 +27,7 @@ use super::journal::{self, Export, Verify};
 use super::replay::{self, ReplayError, Wanted};
 use super::status::Status;
 use super::tail::{self, Query};
+use crate::acquire::tap::{Piece, Taps, Way};
 use crate::clock::Clock;
 use crate::config::InForce;
 use crate::sinks::runner::replay::Asks;
@@ -53,6 +54,8 @@ pub struct Answers {
     pub clock: Clock,
     /// When the agent started, by the boot's clock.
     pub started_ms: u64,
+    /// The lines, to be listened in on.
+    pub taps: Taps,
     /// The ways to ask sinks for a replay.
     pub replays: Arc<Shown<BTreeMap<SinkId, Asks>>>,
 }
@@ -79,6 +82,7 @@ fn serve(path: &Path, answers: Answers, beats: Beats, stop: &CancellationToken) 
             .route("/v1/journal/export", get(export))
             .route("/v1/journal/verify", get(verify))
             .route("/v1/replay", post(again))
+            .route("/v1/sniff", get(sniff))
             .with_state(answers);
         tokio::select! {
             served = axum::serve(listener, router) => served,
@@ -163,6 +167,27 @@ async fn verify(State(answers): State<Answers>) -> Response {
         Ok::<_, JournalError>(piece.map(|piece| (Bytes::from(piece), (reader, verify))))
     });
     ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(pieces)).into_response()
+}
+
+/// What goes over a line, until who asked has gone.
+async fn sniff(State(answers): State<Answers>, Params(line): Params<Line>) -> Response {
+    let config = answers.config.get();
+    let Some(bus) = config.buses.iter().find(|bus| bus.id.as_str() == line.bus) else {
+        return (StatusCode::NOT_FOUND, format!("there is no bus \"{}\"", line.bus)).into_response();
+    };
+    let pieces = stream::unfold(answers.taps.listen(bus.id.clone()), |mut heard| async move {
+        let Piece { at, way, bytes } = heard.recv().await?;
+        let way = if way == Way::In { "in" } else { "out" };
+        let told = serde_json::json!({"time": at.time, "way": way, "hex": hex::encode(bytes)});
+        Some((Ok::<_, std::convert::Infallible>(Bytes::from(format!("{told}\n"))), heard))
+    });
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(pieces)).into_response()
+}
+
+/// Which line.
+#[derive(serde::Deserialize)]
+struct Line {
+    bus: String,
 }
 
 async fn again(State(answers): State<Answers>, Params(wanted): Params<Wanted>) -> Response {

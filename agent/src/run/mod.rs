@@ -113,6 +113,7 @@ impl Agent {
             head: house.head.clone(),
             clock: house.clock.clone(),
             started_ms,
+            taps: house.taps.clone(),
             replays: wires.replays.clone(),
         };
         let control = server::start(answers, beats.clone(), control_stop.clone())

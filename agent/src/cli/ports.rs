@@ -1,0 +1,81 @@
+//! `tidegate ports`: the serial ports of this machine, what to call them in a configuration, and who holds them.
+//!
+//! A port each, with its device file, `usb:VENDOR:PRODUCT:SERIAL` (the same adapter in any socket), what its adapter says
+//! that it is, the bus of the configuration that uses it, and the programs that have it open (root sees all of them). Nothing
+//! is opened. Exit 0, also where there is none.
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::Exit;
+use super::screen::{self, Paint, paint};
+use crate::acquire::ports::{Places, Port, list};
+use crate::config::{Config, PortName};
+
+pub fn main(config: Option<&Arc<Config>>, is_json: bool) -> anyhow::Result<Exit> {
+    let ports = list(&Places::default())?;
+    let bus_of = |port: &Port| config.and_then(|config| bus_of(config, port));
+    let mut out = std::io::stdout().lock();
+    if is_json {
+        let ports: Vec<_> = ports
+            .iter()
+            .map(|port| {
+                let mut object = json!(port);
+                object["bus"] = json!(bus_of(port));
+                object
+            })
+            .collect();
+        writeln!(out, "{}", json!(ports))?;
+        return Ok(Exit::Fine);
+    }
+    if ports.is_empty() {
+        eprintln!("no serial port is here: is the adapter plugged in? (dmesg | tail)");
+    }
+    let is_coloured = screen::is_coloured(&std::io::stdout());
+    for port in &ports {
+        write!(out, "{}", text(port, bus_of(port).as_deref(), is_coloured))?;
+    }
+    Ok(Exit::Fine)
+}
+
+/// The bus of the configuration that a port is for.
+fn bus_of(config: &Config, port: &Port) -> Option<String> {
+    let is_it = |name: &PortName| match name {
+        PortName::Path(path) => is_same(path, &port.path),
+        PortName::Usb(name) => port.usb.as_ref().is_some_and(|usb| {
+            let wanted = name.to_string();
+            *usb == wanted || (name.serial.is_none() && usb.starts_with(&format!("{wanted}:")))
+        }),
+    };
+    config.buses.iter().find(|bus| is_it(&bus.port)).map(|bus| bus.id.to_string())
+}
+
+fn is_same(path: &Path, port: &Path) -> bool {
+    path == port || std::fs::canonicalize(path).is_ok_and(|path| path == port)
+}
+
+fn text(port: &Port, bus: Option<&str>, is_coloured: bool) -> String {
+    let mut text = paint(&port.path.display().to_string(), Paint::Bold, is_coloured);
+    let facts = [port.product.clone(), port.driver.as_ref().map(|driver| format!("driver {driver}"))];
+    for fact in facts.into_iter().flatten() {
+        text += &format!("  {fact}");
+    }
+    text.push('\n');
+    if let Some(usb) = &port.usb {
+        text += &format!("  port = \"{usb}\"\n");
+    }
+    for link in &port.links {
+        text += &format!("  {}\n", link.display());
+    }
+    match bus {
+        Some(bus) => text += &format!("  bus {bus} of the configuration\n"),
+        None => text += "  no bus of the configuration\n",
+    }
+    for holder in &port.held_by {
+        text += &format!("  open in {} ({})\n", holder.name, holder.pid);
+    }
+    text
+}
