@@ -58,24 +58,15 @@ fn is_same(path: &Path, port: &Path) -> bool {
 }
 
 fn text(port: &Port, bus: Option<&str>, is_coloured: bool) -> String {
-    let mut text = paint(&port.path.display().to_string(), Paint::Bold, is_coloured);
-    let facts = [port.product.clone(), port.driver.as_ref().map(|driver| format!("driver {driver}"))];
-    for fact in facts.into_iter().flatten() {
-        text += &format!("  {fact}");
-    }
-    text.push('\n');
-    if let Some(usb) = &port.usb {
-        text += &format!("  port = \"{usb}\"\n");
-    }
-    for link in &port.links {
-        text += &format!("  {}\n", link.display());
-    }
-    match bus {
-        Some(bus) => text += &format!("  bus {bus} of the configuration\n"),
-        None => text += "  no bus of the configuration\n",
-    }
-    for holder in &port.held_by {
-        text += &format!("  open in {} ({})\n", holder.name, holder.pid);
-    }
-    text
+    let driver = port.driver.as_ref().map(|driver| format!("driver {driver}"));
+    let facts: Vec<String> = port.product.iter().chain(&driver).map(|fact| format!("  {fact}")).collect();
+    let mut lines = vec![paint(&port.path.display().to_string(), Paint::Bold, is_coloured) + &facts.concat()];
+    lines.extend(port.usb.as_ref().map(|usb| format!("  port = \"{usb}\"")));
+    lines.extend(port.links.iter().map(|link| format!("  {}", link.display())));
+    lines.push(match bus {
+        Some(bus) => format!("  bus {bus} of the configuration"),
+        None => "  no bus of the configuration".to_owned(),
+    });
+    lines.extend(port.held_by.iter().map(|holder| format!("  open in {} ({})", holder.name, holder.pid)));
+    lines.join("\n") + "\n"
 }

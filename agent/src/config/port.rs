@@ -59,7 +59,7 @@ pub(super) fn read(node: &Node) -> Fit<PortName> {
 /// A port as somebody calls it. Words, where nothing can be called so.
 pub fn port_name(text: &str) -> Result<PortName, String> {
     match text.strip_prefix("usb:") {
-        Some(name) => usb(name).map(PortName::Usb).map_err(|misfit| misfit.words()),
+        Some(name) => usb(name).map(PortName::Usb).map_err(Misfit::words),
         None => Ok(PortName::Path(PathBuf::from(text))),
     }
 }
