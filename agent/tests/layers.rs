@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
+use serde_json::json;
 use tempfile::TempDir;
+use tidegate::config::stage::{Revision, Stage};
 use tidegate::config::{Layers, Located, load};
 
 struct Files {
@@ -94,12 +96,39 @@ fn a_decoder_and_its_fields_must_fit() {
     assert_eq!((problems[0].path.as_str(), problems[0].line), ("instrument.i.quantity.q.field", 9));
 }
 
+/// It stands between the files and the environment, as a patch; one that the device can not use is left out, whatever else
+/// it says.
 #[test]
-fn what_is_not_there_yet_is_refused_in_those_words() {
-    let files = Files::new("[device]\nid = \"d\"\n[remote]\nvia = \"cloud\"\n");
-    let problems = files.load().expect_err("it is not there yet");
-    assert_eq!(problems.len(), 1);
-    assert!(problems.iter().all(|problem| problem.message.contains("there yet in this version")), "{problems:?}");
+fn a_revision_from_afar_lies_over_the_files_and_under_the_environment() {
+    let mut files = Files::new("[device]\nid = \"d\"\n");
+    let journal = files.folder.path().join("journal");
+    fs::create_dir(&journal).expect("a folder");
+    let text = format!(
+        "[device]\nid = \"d\"\n[journal]\npath = \"{}\"\ncommit_interval = \"2s\"\n[clock]\nhold_untrusted = \"1m\"\n\
+         [sink.cloud]\ntype = \"mqtt\"\nurl = \"mqtt://h\"\n[remote]\nallow = [\"journal.commit_interval\", \"clock\"]\n",
+        journal.display()
+    );
+    files.write("tidegate.toml", &text);
+    let keep = |config: serde_json::Value| {
+        let mut stage = Stage::default();
+        stage.begin(Revision { revision: "r1".to_owned(), config, author: None, at: None });
+        stage.store(&journal).expect("a writable folder");
+    };
+    let seconds = |files: &Files| {
+        let config = files.load().expect("right");
+        let held = (config.journal.commit_interval.as_secs(), config.clock.hold_untrusted.as_secs());
+        (held, config.revision().map(str::to_owned))
+    };
+    keep(json!({"journal": {"commit_interval": "5s"}, "clock": {"hold_untrusted": null}}));
+    assert_eq!(seconds(&files), ((5, 600), Some("r1".to_owned())), "null takes a key out: the default is back");
+    files.env.insert("TIDEGATE__JOURNAL__COMMIT_INTERVAL".to_owned(), "7s".to_owned());
+    assert_eq!(seconds(&files), ((7, 600), Some("r1".to_owned())));
+    keep(json!({"journal": {"commit_interval": "5s", "max_bytes": "1GiB"}}));
+    assert_eq!(seconds(&files), ((7, 60), None), "it touches what it may not");
+    keep(json!({"clock": {"hold_untrusted": 5}}));
+    assert_eq!(seconds(&files), ((7, 60), None), "it is wrong");
+    fs::write(Stage::file(&journal), "rubbish").expect("write");
+    assert_eq!(seconds(&files), ((7, 60), None), "it is damaged");
 }
 
 #[test]
