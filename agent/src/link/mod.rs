@@ -54,6 +54,9 @@ const STABLE_AFTER: Duration = Duration::from_secs(30);
 /// times that is worth a word.
 const HUNG_UP_MAX: u32 = 3;
 
+/// A connection that is made so long after it was found out tries again: whoever runs the broker may have put it right.
+const DENIED_FOR: Duration = Duration::from_secs(3_600);
+
 /// The shortest keepalive; IoT Core takes no less.
 const KEEPALIVE_LEAST: Duration = Duration::from_secs(30);
 
@@ -150,6 +153,13 @@ pub enum Heard {
         topic: String,
         /// What; at most 128 KiB.
         payload: Bytes,
+    },
+    /// A message that is larger than any may be; what was in it is gone.
+    TooLarge {
+        /// Where.
+        topic: String,
+        /// How large.
+        bytes: usize,
     },
 }
 
@@ -366,21 +376,26 @@ impl Roads {
 /// and would have nothing else: so after some connections that were hung up one tries without.
 #[derive(Default)]
 struct Births {
-    are_denied: bool,
+    denied_at: Option<tokio::time::Instant>,
 }
 
 impl Births {
+    fn are_denied(&self) -> bool {
+        self.denied_at.is_some_and(|at| at.elapsed() < DENIED_FOR)
+    }
+
     fn are_said(&self, hung_up: u32) -> bool {
-        !self.are_denied && hung_up < HUNG_UP_MAX
+        !self.are_denied() && hung_up < HUNG_UP_MAX
     }
 
     /// Takes note of how long a connection held, with or without.
     fn learn(&mut self, was_said: bool, held: Duration, topic: &str) {
-        if !was_said && !self.are_denied && held >= STABLE_AFTER {
-            self.are_denied = true;
+        if !was_said && !self.are_denied() && held >= STABLE_AFTER {
+            self.denied_at = Some(tokio::time::Instant::now());
             warn!(
                 topic,
-                "a connection holds without it: does the broker forbid this topic? The status is not said any more"
+                "a connection holds without it: does the broker forbid this topic, or one that is listened to? The status is not \
+                 said any more, and nothing is heard from afar"
             );
         }
     }

@@ -15,6 +15,11 @@ use crate::link::{Heard, Message};
 pub enum Said {
     /// This is the configuration that is wanted, as it was written.
     Desired(Vec<u8>),
+    /// A configuration is wanted that is larger than any message may be.
+    TooLarge {
+        /// So large.
+        bytes: usize,
+    },
     /// This has to be asked first.
     Ask(Message),
     /// This is to be done.

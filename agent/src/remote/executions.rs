@@ -32,7 +32,12 @@ impl Executions {
     }
 
     pub fn hear(&self, heard: &Heard) -> Vec<Said> {
-        let Heard::Message { topic, payload } = heard else { return vec![self.start_next()] };
+        let (topic, payload) = match heard {
+            Heard::Message { topic, payload } => (topic, payload),
+            Heard::Connected => return vec![self.start_next()],
+            // An order has 32 KiB.
+            Heard::TooLarge { .. } => return Vec::new(),
+        };
         let body: Value = serde_json::from_slice(payload).unwrap_or_default();
         if let Some(rest) = topic.strip_prefix(&self.commands).and_then(|rest| rest.strip_prefix('/')) {
             let Some(id) = rest.strip_suffix("/request/json") else { return Vec::new() };

@@ -280,7 +280,11 @@ impl Task {
                     None => self.desired(&document, None).await?,
                 },
                 Said::Order(order) if self.remote.commands => self.order(order),
-                Said::Desired(_) | Said::Order(_) => {}
+                Said::TooLarge { bytes } if self.remote.config => {
+                    let words = "put it on a server, and send {\"revision\", \"sha256\", \"url\"}";
+                    self.reject_unread("", "", format!("it has {bytes} bytes and a message 131072: {words}"));
+                }
+                Said::Desired(_) | Said::TooLarge { .. } | Said::Order(_) => {}
             }
         }
         Ok(())

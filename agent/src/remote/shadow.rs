@@ -83,6 +83,8 @@ impl Shadow {
                 return vec![self.ask()];
             }
             Heard::Message { topic, payload } => (topic, payload),
+            // A shadow has 8 KiB.
+            Heard::TooLarge { .. } => return Vec::new(),
         };
         let Some(name) = topic.strip_prefix(&self.prefix).and_then(|rest| rest.strip_prefix('/')) else {
             return Vec::new();

@@ -45,7 +45,8 @@ impl Topics {
                 let body: Value = serde_json::from_slice(&payload).unwrap_or_default();
                 vec![Said::Order(Order::read(id, Reply::Topic, &body))]
             }
-            Heard::Message { .. } | Heard::Connected => Vec::new(),
+            Heard::TooLarge { topic, bytes } if topic == self.desired => vec![Said::TooLarge { bytes }],
+            Heard::Message { .. } | Heard::TooLarge { .. } | Heard::Connected => Vec::new(),
         }
     }
 

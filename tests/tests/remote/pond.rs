@@ -19,6 +19,11 @@ pub const LIMIT: Duration = Duration::from_mins(1);
 pub const CONFIRM_WITHIN: &str = "5s";
 const LINES_PER_SECOND: u32 = 20;
 
+/// Records that the broker has, as a status tells.
+pub fn delivered(status: &Value) -> u64 {
+    item(status, "sinks", "cloud")["delivered_total"].as_u64().unwrap_or(0)
+}
+
 /// The pond.
 pub struct Pond {
     pub agent: Agent,
@@ -51,13 +56,24 @@ impl Pond {
 
     /// With more lines for `[remote]`, and the agent run by another program.
     pub fn with(remote: &str, under: &[&str]) -> Self {
+        Self::made(remote, under, "")
+    }
+
+    /// With more lines for the sink to the broker.
+    pub fn with_sink(lines: &str) -> Self {
+        Self::made("", &[], lines)
+    }
+
+    fn made(remote: &str, under: &[&str], sink: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the story");
         let dir = folder.path().to_owned();
         let broker = Mosquitto::started(&dir.join("broker"));
         let operator = Operator::at(&broker, &dir);
         let wire = Wire::to(broker.port(), None);
         let ports = ["one", "two"].map(|name| Port::plugged(&dir.join(name)));
-        let text = config(&dir, &ports, &wire.url(), &remote.replace("DIR", &dir.display().to_string()));
+        let remote = remote.replace("DIR", &dir.display().to_string());
+        let topic = "topic = \"farm/{site}/{device}/readings\"";
+        let text = config(&dir, &ports, &wire.url(), &remote).replace(topic, &format!("{topic}\n{sink}"));
         let under: Vec<String> = under.iter().map(|word| word.replace("DIR", &dir.display().to_string())).collect();
         let agent = Agent::started_under(&dir, &text, &under);
         // An instrument whose port is not open is down.
@@ -78,6 +94,11 @@ impl Pond {
         self.agent.wait_until("the broker to be reached", LIMIT, |status| {
             item(status, "sinks", "cloud")["delivered_total"].as_u64() > Some(0)
         });
+    }
+
+    /// Records that the broker has.
+    pub fn delivered(&self) -> u64 {
+        delivered(&self.agent.wait_until("status", LIMIT, |_| true))
     }
 
     /// What `status` says of the configuration.

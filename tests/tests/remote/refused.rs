@@ -5,7 +5,7 @@ use std::process::Command;
 use e2e::board::make_keys;
 use serde_json::{Value, json};
 
-use crate::pond::Pond;
+use crate::pond::{LIMIT, Pond, delivered};
 
 /// Name, what is sent, and what the report names.
 fn documents() -> Vec<(&'static str, String, &'static str)> {
@@ -148,4 +148,25 @@ fn where_the_device_has_a_key_only_what_its_holder_signed_is_taken() {
     assert_eq!(pond.in_force()["revision"], Value::Null);
     pond.operator.publishes(&signed(&ours, head, &of("s3")));
     assert_eq!(pond.operator.wait_outcome("s3")["status"], "applied");
+}
+
+/// More than a message may have: the broker keeps it, and gives it again to each connection that takes it.
+#[test]
+fn a_document_that_is_larger_than_any_message_cuts_nobody_off() {
+    for version in ["5", "3.1.1"] {
+        let pond = Pond::with_sink(&format!("version = \"{version}\""));
+        let tags: serde_json::Map<String, Value> =
+            (0..9_000).map(|number| (format!("tag-{number:05}"), json!("a lake that is far away"))).collect();
+        pond.operator.wants("huge", &json!({"instrument": {"two": {"tags": tags}}}));
+        pond.operator.wait_report("the way to send it", |report| {
+            report["status"] == "rejected" && report["errors"].to_string().contains("put it on a server")
+        });
+        pond.wire.cut();
+        let before = pond.delivered();
+        pond.agent.wait_until("readings to go on", LIMIT, |status| delivered(status) > before + 20);
+        // Somebody puts it right.
+        pond.operator.wants("small", &json!({"journal": {"commit_interval": "300ms"}}));
+        pond.wire.cut();
+        assert_eq!(pond.operator.wait_outcome("small")["status"], "applied", "{version}");
+    }
 }

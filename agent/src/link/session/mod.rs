@@ -27,12 +27,13 @@ use tracing::{debug, warn};
 use super::connect::{Course, Route};
 use super::ears::Ears;
 use super::version::Version;
-use super::{Heard, Message, Presence};
+use super::{Heard, Message, PUBLISH_BYTES_MAX, Presence};
 
 /// Connecting, TLS and CONNACK together: a cellular modem with a TPM needs it.
 const CONNECT_TIMEOUT_S: u64 = 30;
-/// Room for topic and properties beside the payload.
-const PACKET_BYTES_MAX: u32 = 160 << 10;
+/// Largest packet that is taken. What is larger than a message may be is heard all the same, to be refused: what a broker has
+/// retained would end each connection, and keep the device from being told better.
+const PACKET_BYTES_MAX: u32 = 4 << 20;
 /// Requests on their way to the event loop; the window of publishes is the runner's.
 const REQUESTS_MAX: usize = 4;
 /// Topics of one SUBSCRIBE: AWS IoT Core takes no more.
@@ -457,12 +458,14 @@ impl Session {
 
     fn pass_on(&self, topic: &[u8], payload: Bytes) {
         let Ok(topic) = std::str::from_utf8(topic) else { return };
-        if self.ears.tell(topic, &payload) {
+        let is_message = payload.len() <= PUBLISH_BYTES_MAX;
+        if is_message && self.ears.tell(topic, &payload) {
             return;
         }
-        if let Some(listening) = &self.presence.listening {
-            listening.tell(Heard::Message { topic: topic.to_owned(), payload });
-        }
+        let Some(listening) = &self.presence.listening else { return };
+        let topic = topic.to_owned();
+        let bytes = payload.len();
+        listening.tell(if is_message { Heard::Message { topic, payload } } else { Heard::TooLarge { topic, bytes } });
     }
 
     /// The retained status and a DISCONNECT, so that the broker keeps the will to itself; as far as the link lets us.
