@@ -158,9 +158,12 @@ fn a_document_that_is_larger_than_any_message_cuts_nobody_off() {
         let tags: serde_json::Map<String, Value> =
             (0..9_000).map(|number| (format!("tag-{number:05}"), json!("a lake that is far away"))).collect();
         pond.operator.wants("huge", &json!({"instrument": {"two": {"tags": tags}}}));
-        pond.operator.wait_report("the way to send it", |report| {
-            report["status"] == "rejected" && report["errors"].to_string().contains("put it on a server")
-        });
+        // In 5 the broker knows how much the device takes, and keeps it to itself.
+        if version == "3.1.1" {
+            pond.operator.wait_report("the way to send it", |report| {
+                report["status"] == "rejected" && report["errors"].to_string().contains("put it on a server")
+            });
+        }
         pond.wire.cut();
         let before = pond.delivered();
         pond.agent.wait_until("readings to go on", LIMIT, |status| delivered(status) > before + 20);

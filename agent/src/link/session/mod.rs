@@ -31,9 +31,8 @@ use super::{Heard, Message, PUBLISH_BYTES_MAX, Presence};
 
 /// Connecting, TLS and CONNACK together: a cellular modem with a TPM needs it.
 const CONNECT_TIMEOUT_S: u64 = 30;
-/// Largest packet that is taken. What is larger than a message may be is heard all the same, to be refused: what a broker has
-/// retained would end each connection, and keep the device from being told better.
-const PACKET_BYTES_MAX: u32 = 4 << 20;
+/// Room for topic and properties beside the payload.
+const PACKET_BYTES_MAX: u32 = 160 << 10;
 /// Requests on their way to the event loop; the window of publishes is the runner's.
 const REQUESTS_MAX: usize = 4;
 /// Topics of one SUBSCRIBE: AWS IoT Core takes no more.

@@ -15,6 +15,10 @@ use super::{
 use crate::link::Message;
 use crate::telemetry::logs::chain;
 
+/// Largest packet that is taken. A broker can not be told, as in MQTT 5, to keep what is larger than any message may be to itself:
+/// it is heard, to be refused. Retained, it would end each connection and keep the device from being told better.
+const HEARD_BYTES_MAX: usize = 4 << 20;
+
 /// A connection's event loop, and the way into it.
 pub struct Connection {
     pub client: AsyncClient,
@@ -28,7 +32,7 @@ impl Connection {
         options.set_keep_alive(ping_after_s);
         options.set_session_mode(SessionMode::Clean);
         let packet_bytes_max = usize::try_from(PACKET_BYTES_MAX).unwrap_or(usize::MAX);
-        options.set_max_packet_size(packet_bytes_max, packet_bytes_max);
+        options.set_max_packet_size(HEARD_BYTES_MAX, packet_bytes_max);
         options.set_inflight(IN_FLIGHT_MAX);
         if let Some(topic) = &presence.topic {
             options.set_last_will(LastWill::new(topic, presence.gone.to_vec(), QoS::AtLeastOnce, true));
