@@ -163,13 +163,7 @@ impl Wires {
             SinkKind::File(file) => {
                 let file = file.clone();
                 let make = move |epoch: &Epoch| {
-                    let place = Place {
-                        journal: &config.journal.path,
-                        device: &config.device,
-                        epoch,
-                        clock: &clock,
-                        in_force: &in_force,
-                    };
+                    let place = Place { epoch, clock: &clock, in_force: &in_force };
                     LakeSink::open(Shelf::folder(file.path.clone()), &of, &file.lake, place, news.clone())
                 };
                 sinks.spawn(name, |stop| runner::run(make, with, replays, stop));
@@ -177,13 +171,7 @@ impl Wires {
             SinkKind::S3(s3) => {
                 let (s3, health) = (s3.clone(), with.health.clone());
                 let make = move |epoch: &Epoch| {
-                    let place = Place {
-                        journal: &config.journal.path,
-                        device: &config.device,
-                        epoch,
-                        clock: &clock,
-                        in_force: &in_force,
-                    };
+                    let place = Place { epoch, clock: &clock, in_force: &in_force };
                     LakeSink::open(Shelf::bucket(Bucket::new(&s3, &clock, &health)), &of, &s3.lake, place, news.clone())
                 };
                 sinks.spawn(name, |stop| runner::run(make, with, replays, stop));

@@ -23,7 +23,7 @@ use tokio::task::block_in_place;
 
 use super::{Batch, BatchLimits, DeliverError, Sink};
 use crate::clock::Clock;
-use crate::config::{DeviceConfig, InForce, LakeConfig, SinkConfig};
+use crate::config::{Config, InForce, LakeConfig, SinkConfig};
 use announce::News;
 use ledger::Ledger;
 use manifest::Standing;
@@ -61,15 +61,11 @@ pub struct LakeSink {
 /// Where a lake's readings come from.
 #[derive(Clone, Copy)]
 pub struct Place<'a> {
-    /// The journal's folder; the ledger stands in it.
-    pub journal: &'a Path,
-    /// The device.
-    pub device: &'a DeviceConfig,
     /// The journal's epoch.
     pub epoch: &'a Epoch,
     /// The clocks.
     pub clock: &'a Clock,
-    /// The configuration, whose revision a manifest line names.
+    /// The configuration: the device, the journal's folder with the ledger in it, and the revision that a manifest line names.
     pub in_force: &'a InForce,
 }
 
@@ -82,7 +78,9 @@ impl LakeSink {
         place: Place<'_>,
         news: Option<Arc<News>>,
     ) -> std::io::Result<Self> {
-        let Place { journal, device, epoch, clock, in_force } = place;
+        let Place { epoch, clock, in_force } = place;
+        let config_in_force = in_force.get();
+        let Config { device, journal, .. } = &*config_in_force;
         let origin = Origin {
             prefix: config.prefix.clone(),
             site: device.site.clone(),
@@ -97,7 +95,7 @@ impl LakeSink {
             window: shelf.window(),
         };
         let key = device.signing_key.as_deref().map(signing_key).transpose()?;
-        let mut ledger = Ledger::open(&journal.join("manifests").join(sink.id.as_str()), epoch, key)?;
+        let mut ledger = Ledger::open(&journal.path.join("manifests").join(sink.id.as_str()), epoch, key)?;
         if news.is_some() {
             ledger.announce()?;
         }
