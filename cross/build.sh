@@ -3,8 +3,9 @@
 #
 #   cross/build.sh TARGET           build; the last line says where the binary lies
 #   cross/build.sh TARGET ARG...    run cargo with these arguments for that target instead: cross/build.sh TARGET test -p journal
-#   cross/build.sh --experimental TARGET [ARG...]   for riscv64gc-unknown-linux-gnu, of which Debian has no standard library:
-#                                   built from its source by unstable means; to try, not to release
+#   cross/build.sh --experimental TARGET [ARG...]   for riscv64gc-unknown-linux-gnu and x86_64-unknown-linux-musl, of which
+#                                   Debian has no standard library: built from its source by unstable means; to try, not
+#                                   to release. musl is linked by Zig, which comes from PyPI
 #   cross/build.sh --list           the targets
 #   cross/build.sh --help
 #
@@ -25,7 +26,7 @@ targets() { printf '%s\n' aarch64-unknown-linux-gnu armv7-unknown-linux-gnueabih
 
 # Debian's architecture, the prefix of its compiler's programs, the packages that hold that compiler, and Rust's flags.
 describe() {
-    flags=()
+    flags=() zig=''
     case $1 in
         aarch64-unknown-linux-gnu)
             arch=arm64 tools=aarch64-linux-gnu packages=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross) ;;
@@ -37,13 +38,22 @@ describe() {
         x86_64-unknown-linux-gnu)
             arch=amd64 tools=x86_64-linux-gnu packages=(gcc libc6-dev) ;;
         riscv64gc-unknown-linux-gnu)
-            [ -n "$experimental" ] || { echo "$1: only with --experimental; cross/README.md says why" >&2; exit 64; }
+            only_experimental "$1"
             arch=riscv64 tools=riscv64-linux-gnu packages=(gcc-riscv64-linux-gnu libc6-dev-riscv64-cross rust-web-src) ;;
+        x86_64-unknown-linux-musl)
+            only_experimental "$1"
+            # Zig has musl, its start-up code and an unwinder; Rust is not to bring its own.
+            flags=(-C link-self-contained=no) zig=$cache/zig
+            arch=amd64 tools=zig packages=(python3-venv rust-web-src) ;;
         *)
             echo "no such target: $1; cross/README.md says why; there are:" >&2
             targets >&2
             exit 64 ;;
     esac
+}
+
+only_experimental() {
+    [ -n "$experimental" ] || { echo "$1: only with --experimental; cross/README.md says why" >&2; exit 64; }
 }
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
@@ -58,6 +68,15 @@ install_packages() {
     as_root apt-get update -qq
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 install -y -qq \
         --no-install-recommends "${missing[@]}" >&2
+}
+
+# A C compiler, linker and musl in one, and what makes cargo use them.
+install_zig() {
+    [ -z "$zig" ] || [ -x "$zig/bin/cargo-zigbuild" ] || {
+        rm -rf "$zig"
+        python3 -m venv "$zig"
+        "$zig/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: ziglang==0.17.1 cargo-zigbuild==0.24.0
+    }
 }
 
 # The standard library of a foreign architecture is a package that Debian lets stand beside the native one, of the same
@@ -133,17 +152,22 @@ run_cargo() {
     date=$(git -C "$root" log -1 --format=%ct 2>/dev/null || echo 0)
     local settings=(
         RUSTC="$target_dir/rustc" CARGO_TARGET_DIR="$target_dir" SOURCE_DATE_EPOCH="${SOURCE_DATE_EPOCH:-$date}"
-        "CARGO_TARGET_${upper}_LINKER=$tools-gcc" "CC_$snake=$tools-gcc" "AR_$snake=$tools-ar"
         "CARGO_TARGET_${upper}_RUSTFLAGS=${flags[*]}"
         "CFLAGS_$snake=-ffile-prefix-map=$cargo_home=/cargo -ffile-prefix-map=$root=/tidegate"
     )
-    local words=(--target "$target")
+    local words=(--target "$target") command=$1
+    if [ -n "$zig" ]; then
+        settings+=(CARGO=/usr/bin/cargo PATH="$zig/bin:$PATH")
+        [ "$command" != build ] || command=zigbuild
+    else
+        settings+=("CARGO_TARGET_${upper}_LINKER=$tools-gcc" "CC_$snake=$tools-gcc" "AR_$snake=$tools-ar")
+    fi
     if [ -n "$experimental" ]; then
         settings+=(RUSTC_BOOTSTRAP=1)
         words+=("-Zbuild-std=std,panic_abort")
     fi
     # Right behind the command: what follows a `--` is not cargo's.
-    (cd "$root" && env -u RUSTFLAGS -u RUSTUP_TOOLCHAIN "${settings[@]}" /usr/bin/cargo "$1" "${words[@]}" "${@:2}")
+    (cd "$root" && env -u RUSTFLAGS -u RUSTUP_TOOLCHAIN "${settings[@]}" /usr/bin/cargo "$command" "${words[@]}" "${@:2}")
 }
 
 build() {
@@ -153,6 +177,7 @@ build() {
     target_dir=$cache/$target
     cargo_home=${CARGO_HOME:-$HOME/.cargo}
     install_packages
+    install_zig
     make_sysroot
     write_rustc
     if [ $# -gt 0 ]; then run_cargo "$@"; return; fi

@@ -48,13 +48,13 @@ test_crates() {
 
 native_agent() {
     [ -z "${TIDEGATE_BIN:-}" ] || { realpath "$TIDEGATE_BIN"; return; }
-    cargo build --locked --package tidegate
+    cargo build --locked --package tidegate || return
     echo "$root/target/debug/tidegate"
 }
 
 tell_story() {
     local native foreign
-    native=$(native_agent)
+    native=$(native_agent) || return
     foreign=$(cross/build.sh "$target" | tail -n 1)
     cross/emulated.sh "$target" cross/story.sh "$native" "$foreign"
 }
