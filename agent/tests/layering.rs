@@ -28,11 +28,12 @@ const ROOMS: &[(&str, &[&str])] = &[
             "update",
         ],
     ),
-    ("clock", &[]),
-    ("config", &[]),
+    ("clock", &["lasting"]),
+    ("config", &["lasting"]),
     ("control", &["acquire", "clock", "config", "sinks", "telemetry"]),
+    ("lasting", &[]),
     ("link", &["backoff", "clock", "config", "telemetry"]),
-    ("provision", &["backoff", "clock", "config", "control", "link", "record", "sinks", "telemetry"]),
+    ("provision", &["backoff", "clock", "config", "control", "lasting", "link", "record", "sinks", "telemetry"]),
     ("record", &["clock", "config", "telemetry"]),
     (
         "remote",
@@ -69,10 +70,10 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("simulate", &[]),
-    ("sinks", &["backoff", "clock", "config", "link", "record", "telemetry"]),
+    ("sinks", &["backoff", "clock", "config", "lasting", "link", "record", "telemetry"]),
     ("supervise", &["telemetry"]),
     ("telemetry", &[]),
-    ("update", &["backoff", "clock", "config", "control", "link", "record", "sinks", "telemetry"]),
+    ("update", &["backoff", "clock", "config", "control", "lasting", "link", "record", "sinks", "telemetry"]),
 ];
 
 /// Crate of ours, and the crates of ours it may name.

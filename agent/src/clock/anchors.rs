@@ -4,12 +4,15 @@
 //! nothing but that old readings stay `untrusted`; it can make none of them wrong, because a boot is named by 64 bits.
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use model::BootId;
 use tracing::warn;
+
+use crate::lasting;
 
 /// Boots remembered. A board that reboots every hour is remembered for ten days of outage.
 const BOOTS_MAX: usize = 256;
@@ -79,12 +82,9 @@ fn read(file: &Path) -> io::Result<String> {
 }
 
 fn write(file: &Path, known: &VecDeque<(BootId, i64)>) -> io::Result<()> {
-    let beside = file.with_extension("tmp");
-    let mut out = File::create(&beside)?;
+    let mut lines = String::new();
     for (boot, offset_ms) in known {
-        writeln!(out, "{boot} {offset_ms}")?;
+        writeln!(lines, "{boot} {offset_ms}").expect("a String takes any text");
     }
-    out.sync_all()?;
-    fs::rename(&beside, file)?;
-    File::open(file.parent().unwrap_or(Path::new(".")))?.sync_all()
+    lasting::replace(file, lines.as_bytes())
 }

@@ -2,13 +2,15 @@
 //! is being tried. One file, replaced as a whole and synced before anything acts on it, so that whoever is killed at any
 //! line finds either what was or what is to be.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+
+use crate::lasting;
 
 /// Starts with a revision that was not confirmed, after which it is rolled back: whatever it does, the agent does not live
 /// to confirm it.
@@ -129,19 +131,14 @@ struct Sheet {
     stage: Value,
 }
 
-/// Puts bytes in a file's place, durably and as a whole; its folder is made in a folder that is there.
+/// Puts bytes in the place of a file of `remote/`; that folder is made in a journal that is there.
 pub fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = file.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    let folder = lasting::folder_of(file);
     if !folder.is_dir() {
         fs::create_dir(folder)?;
-        File::open(folder.parent().ok_or(io::ErrorKind::InvalidInput)?)?.sync_all()?;
+        lasting::sync_folder_of(folder)?;
     }
-    let part = file.with_extension("part");
-    let mut writer = File::create(&part)?;
-    writer.write_all(bytes)?;
-    writer.sync_all()?;
-    fs::rename(&part, file)?;
-    File::open(folder)?.sync_all()
+    lasting::replace(file, bytes)
 }
 
 impl Revision {

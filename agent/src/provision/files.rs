@@ -15,6 +15,7 @@ use super::key::{self, DeviceKey};
 use super::sheet::{Sheet, State};
 use super::{KeyError, ProvisionError};
 use crate::config::ProvisionConfig;
+use crate::lasting::{self, beside, folder_of};
 
 /// A chain of certificates has some kilobytes.
 const FILE_BYTES_MAX: u64 = 256 << 10;
@@ -157,12 +158,6 @@ impl Places {
     }
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
-}
-
 fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ProvisionError {
     let path = path.to_owned();
     move |source| ProvisionError::File { doing, path, source }
@@ -185,13 +180,10 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), ProvisionError>
     let part = beside(path, ".part");
     let fill = || {
         // What was cut off before may have had another mode.
-        match fs::remove_file(&part) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        lasting::remove(&part)?;
         let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&part)?;
         if rustix::process::geteuid().is_root() {
-            let folder = fs::metadata(folder(path))?;
+            let folder = fs::metadata(folder_of(path))?;
             fchown(&file, Some(Uid::from_raw(folder.uid())), Some(Gid::from_raw(folder.gid())))?;
         }
         file.write_all(bytes)?;
@@ -199,10 +191,6 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), ProvisionError>
     };
     fill().map_err(failed("write", path))?;
     rename(&part, path)
-}
-
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// What is not there any more has been renamed before.
@@ -224,6 +212,5 @@ pub fn remove(path: &Path) -> Result<(), ProvisionError> {
 }
 
 fn sync(path: &Path) -> Result<(), ProvisionError> {
-    let folder = folder(path);
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("sync", folder))
+    lasting::sync_folder_of(path).map_err(failed("sync", folder_of(path)))
 }

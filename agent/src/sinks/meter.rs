@@ -4,8 +4,8 @@
 //! rate. The month's account stands in a file, drawn in slices before they are spent, so that a crash costs the rest of
 //! a slice and never spends twice. Alarms are counted and never wait.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::config::{MqttProfile, SinkConfig, SinkKind, SpendingConfig};
+use crate::lasting;
 
 /// A month's budget is drawn from its file in so many slices: a write for each.
 const SLICES: u64 = 256;
@@ -175,15 +176,9 @@ fn parse(text: &str) -> Option<(u32, u64)> {
 }
 
 fn store(account: &Path, month: u32, drawn: u64) -> io::Result<()> {
-    let folder = account.parent().unwrap_or(account);
-    fs::create_dir_all(folder)?;
-    let fresh = account.with_extension("tmp");
+    fs::create_dir_all(lasting::folder_of(account))?;
     let line = format!("{}-{:02} {drawn}\n", month / 12, month % 12 + 1);
-    let mut file = File::create(&fresh)?;
-    file.write_all(format!("{line}{line}").as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&fresh, account)?;
-    File::open(folder)?.sync_all()
+    lasting::replace(account, format!("{line}{line}").as_bytes())
 }
 
 #[cfg(test)]

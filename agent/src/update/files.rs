@@ -6,6 +6,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+pub use crate::lasting::{remove, rename, replace, sync_folder_of};
 use rustix::fs::{Mode, OFlags};
 use sha2::{Digest as _, Sha256};
 
@@ -13,34 +14,6 @@ use sha2::{Digest as _, Sha256};
 const CHUNK_BYTES: usize = 64 << 10;
 /// A program that everybody may run and nobody but its owner may change.
 const PROGRAM_MODE: u32 = 0o755;
-
-/// Replaces a file's content.
-pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let fresh = path.with_extension("tmp");
-    let mut file = File::create(&fresh)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    rename(&fresh, path)
-}
-
-/// Gives a file another name in the same folder, where one may be already.
-pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    fs::rename(from, to)?;
-    sync_folder_of(to)
-}
-
-/// Removes a file that may be there.
-pub fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
-/// Makes a file's name durable.
-pub fn sync_folder_of(path: &Path) -> io::Result<()> {
-    File::open(path.parent().unwrap_or(path))?.sync_all()
-}
 
 /// All of a small file; `None` if it is not there.
 pub fn read(path: &Path, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {

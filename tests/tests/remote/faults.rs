@@ -87,7 +87,7 @@ fn killed_at_any_step_it_goes_on_with_the_new_revision_or_the_old_one() {
                 "-o",
                 "/dev/null",
                 "-P",
-                "DIR/journal/remote/revision.part",
+                "DIR/journal/remote/revision.json.part",
                 "-e",
                 &trace,
                 "-e",

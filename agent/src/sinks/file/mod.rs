@@ -5,7 +5,7 @@
 //! taken for an empty folder on the SD card.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -14,6 +14,7 @@ use model::Timestamp;
 
 use super::DeliverError;
 use super::lake::shelf::{Expect, Found, Listed, Put, ShelfError, Tag};
+use crate::lasting;
 
 /// A folder that holds objects.
 pub struct Folder {
@@ -153,11 +154,7 @@ fn write(root: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     make(root)?;
     let folder = path.parent().unwrap_or(root);
     fs::create_dir_all(folder)?;
-    let beside = path.with_extension("part");
-    let mut file = File::create(&beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
+    lasting::replace(path, bytes)?;
     // Every folder on the way may be new; a name is durable when the folder that holds it is.
     let on_the_way = folder.ancestors().take_while(|folder| folder.starts_with(root));
     on_the_way.map(Some).try_for_each(sync_folder)

@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use lake::{Chain, Digest, Entry, ManifestLine, SigningKey};
 use model::{Day, Epoch, Timestamp};
 
+use crate::lasting;
+
 /// The file that says how far lines were announced.
 const ANNOUNCED: &str = "announced";
 
@@ -154,12 +156,7 @@ impl Ledger {
     }
 
     fn write_announced(&self, digest: Digest) -> io::Result<()> {
-        let (path, beside) = (self.folder.join(ANNOUNCED), self.folder.join("announced.part"));
-        let mut file = File::create(&beside)?;
-        writeln!(file, "{digest}")?;
-        file.sync_data()?;
-        std::fs::rename(&beside, &path)?;
-        File::open(&self.folder)?.sync_all()
+        lasting::replace(&self.folder.join(ANNOUNCED), format!("{digest}\n").as_bytes())
     }
 
     /// Whether nobody needs a day here any more: all of it is in the lake, no more will come, and all of it was said.
