@@ -96,6 +96,7 @@ const OWNED: &[(&str, &str)] = &[
     ("tokio_serial::", "agent/src/acquire/"),
     ("axum::", "agent/src/control/"),
     ("rtime_clock::", "agent/src/clock/"),
+    ("ratatui_core::", "agent/src/cli/top/"),
 ];
 
 /// What may never be in the binary: a second TLS stack, a system library on the target, a second toolchain.

@@ -41,4 +41,6 @@ pub mod oracle;
 pub mod agent;
 pub mod faketime;
 pub mod measure;
+pub mod screen;
+pub mod terminal;
 pub mod standing;

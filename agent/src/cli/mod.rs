@@ -19,6 +19,8 @@ mod simulate;
 mod sniff;
 mod status;
 mod tail;
+#[cfg(feature = "top")]
+mod top;
 mod untrusted;
 mod update;
 
@@ -63,6 +65,9 @@ enum Command {
     Config(config::Args),
     /// One screen of health of the running agent
     Status,
+    /// The live view: instruments with trends, sinks, what is wrong; Enter: the bytes of a line as they go
+    #[cfg(feature = "top")]
+    Top,
     /// Readings and events from the journal
     Tail(tail::Args),
     /// What is on disk: stat, export, verify, repair
@@ -148,6 +153,8 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Check(args) => check::main(args, &cli.config, cli.json),
         Command::Config(args) => config::main(args, &Layers::of_process(&cli.config), cli.json),
         Command::Status => status::main(&load(&cli.config)?, cli.json),
+        #[cfg(feature = "top")]
+        Command::Top => top::main(&load(&cli.config)?),
         Command::Tail(args) => tail::main(args, &load(&cli.config)?, cli.json),
         Command::Journal(args) => {
             if let Some(ended) = args.probe() {

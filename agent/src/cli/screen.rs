@@ -56,6 +56,17 @@ pub fn harmless(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
+/// Bytes in lines of `each`, in hex beside text: `6e 2c 31 32 0d 0a     |n,12..|`.
+pub fn hex_and_text(bytes: &[u8], each: usize) -> Vec<String> {
+    let line = |bytes: &[u8]| {
+        let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let is_shown = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
+        let text: String = bytes.iter().map(|&byte| if is_shown(byte) { char::from(byte) } else { '.' }).collect();
+        format!("{:<width$} |{text}|", hex.join(" "), width = each * 3 - 1)
+    };
+    bytes.chunks(each).map(line).collect()
+}
+
 /// A finding about a lake, on standard output.
 pub fn finding(finding: &Finding, is_json: bool) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();

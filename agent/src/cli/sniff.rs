@@ -159,17 +159,12 @@ impl Teller {
 /// `+0.050 in   6e 2c 31 32 0d 0a                                |n,12..|`
 fn text(since_ms: i64, way: &str, bytes: &[u8], is_coloured: bool) -> String {
     let mut text = String::new();
-    for (number, line) in bytes.chunks(LINE_BYTES).enumerate() {
+    for (number, line) in screen::hex_and_text(bytes, LINE_BYTES).into_iter().enumerate() {
         let head = match number {
             0 => format!("+{}.{:03} {way:<3}", since_ms / 1_000, since_ms % 1_000),
             _ => String::new(),
         };
-        let hex: Vec<String> = line.iter().map(|byte| format!("{byte:02x}")).collect();
-        let shown: String = line
-            .iter()
-            .map(|&byte| if byte.is_ascii_graphic() || byte == b' ' { char::from(byte) } else { '.' })
-            .collect();
-        let line = format!("{head:<12} {:<47} |{shown}|", hex.join(" "));
+        let line = format!("{head:<12} {line}");
         text += &if way == "out" { paint(&line, Paint::Dim, is_coloured) } else { line };
         text.push('\n');
     }

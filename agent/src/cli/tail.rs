@@ -1,39 +1,76 @@
-//! `tidegate tail [--instrument I] [--since T] [-n N] [-f]`: readings and events, from the journal.
+//! `tidegate tail [--instrument I] [--quantity Q] [--quality Q,Q] [--events] [--event KIND] [--since T] [--until T] [-n N] [-f]`:
+//! readings and events, from the journal.
 //!
 //! Asks the running agent; where none runs, reads the journal itself. Lines for people, or with `--json` the JSON
-//! objects that leave the device. `--since` takes RFC 3339 or how long ago: `10m`, `2h`.
+//! objects that leave the device. `--since` and `--until` take RFC 3339 or how long ago: `10m`, `2h`. What is given several times,
+//! or with commas, is any of them; a quality is a reading's, a quantity also an alarm's. A name that neither journal nor
+//! configuration has is a usage error: exit 64.
 
-use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args as ClapArgs;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use http_body_util::BodyExt;
-use model::Timestamp;
+use hyper::StatusCode;
+use model::{EventKind, Quality, Timestamp};
 use serde_json::Value;
 
+use super::screen::harmless;
 use super::{Exit, small_runtime};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::client::{self, ClientError};
-use crate::control::tail::{Query, past};
+use crate::control::tail::{Query, SHOWN_MAX, Tail};
 
 /// What to show.
 #[derive(Debug, ClapArgs)]
 pub struct Args {
-    /// Only this instrument's
+    /// Only what is of this instrument; several times: of any of them
+    #[arg(long, value_name = "I", value_delimiter = ',')]
+    instrument: Vec<String>,
+    /// Only what is of this quantity
+    #[arg(long, value_name = "Q", value_delimiter = ',')]
+    quantity: Vec<String>,
+    /// Only readings of this quality
+    #[arg(long, value_name = "Q", value_delimiter = ',', value_parser = quality(), conflicts_with_all = ["events", "event"])]
+    quality: Vec<Quality>,
+    /// Only events
     #[arg(long)]
-    instrument: Option<String>,
+    events: bool,
+    /// Only events of this kind
+    #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = kind())]
+    event: Vec<EventKind>,
     /// From this time on: RFC 3339, or how long ago (10m, 2h, 1d)
     #[arg(long, value_name = "T", value_parser = since)]
     since: Option<Timestamp>,
+    /// Up to this time, not included
+    #[arg(long, value_name = "T", value_parser = since, conflicts_with = "follow")]
+    until: Option<Timestamp>,
     /// The last N [default: 10]
-    #[arg(short, value_name = "N")]
+    #[arg(short, value_name = "N", value_parser = shown)]
     n: Option<usize>,
     /// Go on with what comes
     #[arg(short, long)]
     follow: bool,
+}
+
+fn quality() -> impl TypedValueParser<Value = Quality> {
+    PossibleValuesParser::new(Quality::ALL.map(Quality::as_str)).map(|word| {
+        let is_it = |quality: &Quality| quality.as_str() == word;
+        Quality::ALL.into_iter().find(is_it).expect("one of those that are possible")
+    })
+}
+
+fn kind() -> impl TypedValueParser<Value = EventKind> {
+    PossibleValuesParser::new(EventKind::ALL.map(EventKind::as_str))
+        .map(|word| EventKind::from_word(&word).expect("one of those that are possible"))
+}
+
+fn shown(text: &str) -> Result<usize, String> {
+    let n = text.parse().ok().filter(|n| *n <= SHOWN_MAX);
+    n.ok_or_else(|| format!("a count up to {SHOWN_MAX}; for more, `--since` or `tidegate journal export`"))
 }
 
 /// A time as people say it: RFC 3339, or how long ago.
@@ -61,31 +98,39 @@ pub(super) fn since(text: &str) -> Result<Timestamp, String> {
 }
 
 pub fn main(args: &Args, config: &Arc<Config>, is_json: bool) -> anyhow::Result<Exit> {
-    let query = Query { instrument: args.instrument.clone(), since: args.since, n: args.n, follow: args.follow };
+    if let Some((since, until)) = args.since.zip(args.until).filter(|(since, until)| since >= until) {
+        eprintln!("tidegate: --until {until} is not after --since {since}");
+        return Ok(Exit::Usage);
+    }
+    let query = Query {
+        instrument: args.instrument.clone(),
+        quantity: args.quantity.clone(),
+        quality: args.quality.clone(),
+        events: args.events,
+        event: args.event.clone(),
+        since: args.since,
+        until: args.until,
+        n: args.n,
+        follow: args.follow,
+    };
     match small_runtime()?.block_on(from_agent(config, &query, is_json)) {
-        Err(error) if is_not_running(&error) && !args.follow => from_journal(config, &query, is_json),
+        Err(error) => match error.downcast_ref() {
+            Some(ClientError::NotReached { .. }) if !args.follow => from_journal(config, query, is_json),
+            Some(ClientError::Refused { status: StatusCode::NOT_FOUND, text }) => Ok(refused(text)),
+            _ => Err(error),
+        },
         ended => ended,
     }
 }
 
-fn is_not_running(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(ClientError::NotReached { .. }))
+/// A name that there is not.
+fn refused(words: &str) -> Exit {
+    eprintln!("tidegate: {}", harmless(words));
+    Exit::Usage
 }
 
 async fn from_agent(config: &Config, query: &Query, is_json: bool) -> anyhow::Result<Exit> {
-    // Instrument names and times hold nothing that a query string would have to escape but `:` and `+`.
-    let mut path = format!("/v1/tail?follow={}", query.follow);
-    if let Some(instrument) = &query.instrument {
-        let instrument = model::InstrumentId::try_new(instrument).context("--instrument")?;
-        write!(path, "&instrument={instrument}")?;
-    }
-    if let Some(since) = query.since {
-        write!(path, "&since={since}")?;
-    }
-    if let Some(n) = query.n {
-        write!(path, "&n={n}")?;
-    }
-    let mut body = client::get(&config.local.socket, &path).await?.into_body();
+    let mut body = client::get(&config.local.socket, &query.path()).await?.into_body();
     let mut lines = Lines::new(is_json);
     while let Some(frame) = body.frame().await {
         if let Ok(data) = frame.map_err(ClientError::Broken)?.into_data() {
@@ -95,13 +140,19 @@ async fn from_agent(config: &Config, query: &Query, is_json: bool) -> anyhow::Re
     Ok(Exit::Fine)
 }
 
-fn from_journal(config: &Config, query: &Query, is_json: bool) -> anyhow::Result<Exit> {
+fn from_journal(config: &Config, query: Query, is_json: bool) -> anyhow::Result<Exit> {
     let path = &config.journal.path;
     let reader =
         journal::open_offline(path).with_context(|| format!("no agent runs, and its journal {}", path.display()))?;
-    let (text, _) = past(&reader, query)?;
-    Lines::new(is_json).take(&text)?;
-    Ok(Exit::Fine)
+    let (mut tail, mut lines, mut has_found) = (Tail::begin(&reader, query)?, Lines::new(is_json), false);
+    while let Some(piece) = tail.piece(&reader)? {
+        has_found |= !piece.is_empty();
+        lines.take(&piece)?;
+    }
+    Ok(match tail.query().unknown(config).filter(|_| !has_found) {
+        Some(wrong) => refused(&wrong),
+        None => Exit::Fine,
+    })
 }
 
 /// NDJSON as it comes, in whatever pieces, printed line by line.
@@ -124,7 +175,7 @@ impl Lines {
         self.rest.extend_from_slice(bytes);
         while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.rest.drain(..=end).collect();
-            writeln!(out, "{}", for_people(&serde_json::from_slice(&line)?))?;
+            writeln!(out, "{}", harmless(&for_people(&serde_json::from_slice(&line)?)))?;
         }
         Ok(out.flush()?)
     }

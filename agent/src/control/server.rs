@@ -1,4 +1,4 @@
-//! The socket's server: `GET /v1/status`, `GET /v1/tail?instrument=&since=&n=&follow=`, `GET /v1/journal/stat`,
+//! The socket's server: `GET /v1/status`, `GET /v1/tail?instrument=&quantity=&quality=&events=&event=&since=&until=&n=&follow=`, `GET /v1/journal/stat`,
 //! `GET /v1/journal/export?from=&to=&instrument=`, `GET /v1/journal/verify`, `POST /v1/replay?sink=&from=&to=`, `GET /v1/sniff?bus=`.
 
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ use tracing::warn;
 use super::journal::{self, Export, Verify};
 use super::replay::{self, ReplayError, Wanted};
 use super::status::Status;
-use super::tail::{self, Query};
+use super::tail::{self, Query, Tail};
 use crate::acquire::tap::{Piece, Taps, Way};
 use crate::clock::Clock;
 use crate::config::InForce;
@@ -120,15 +120,27 @@ async fn status(State(answers): State<Answers>) -> Json<Status> {
 }
 
 async fn tail(State(answers): State<Answers>, Params(query): Params<Query>) -> Response {
-    let (past, next) = match tail::past(&answers.reader, &query) {
-        Ok(found) => found,
+    let reader = &answers.reader;
+    let mut past = match Tail::begin(reader, query) {
+        Ok(past) => past,
         Err(error) => return refuse(&error),
     };
-    let kind = [(header::CONTENT_TYPE, "application/x-ndjson")];
-    if !query.follow {
-        return (kind, past).into_response();
+    // Until there is something to say: whether a name is wrong is known when nothing was found under it.
+    let first = loop {
+        match past.piece(reader) {
+            Ok(Some(piece)) if piece.is_empty() => tokio::task::yield_now().await,
+            Ok(found) => break found,
+            Err(error) => return refuse(&error),
+        }
+    };
+    if first.is_none()
+        && let Some(wrong) = past.query().unknown(&answers.config.get())
+    {
+        return (StatusCode::NOT_FOUND, wrong).into_response();
     }
-    let follower = Follower { answers, query, next, first: Some(past) };
+    let (query, next) = (past.query().clone(), past.end());
+    let follower = Follower { answers, query, past: first.is_some().then_some(past), first, next };
+    let kind = [(header::CONTENT_TYPE, "application/x-ndjson")];
     (kind, Body::from_stream(stream::try_unfold(follower, follow))).into_response()
 }
 
@@ -205,17 +217,30 @@ fn refuse(error: &JournalError) -> Response {
 struct Follower {
     answers: Answers,
     query: Query,
-    next: Seq,
     first: Option<Vec<u8>>,
+    /// What is there already, until it has been told.
+    past: Option<Tail>,
+    next: Seq,
 }
 
-/// The next piece of a followed tail: waits for the head to move where there is none.
+/// The next piece of a tail: what is there already, and where it is followed, what comes. Waits for the head to move where
+/// there is none.
 async fn follow(mut follower: Follower) -> Result<Option<(Bytes, Follower)>, JournalError> {
     if let Some(first) = follower.first.take() {
         return Ok(Some((Bytes::from(first), follower)));
     }
+    while let Some(past) = &mut follower.past {
+        match past.piece(&follower.answers.reader)? {
+            Some(piece) if piece.is_empty() => tokio::task::yield_now().await,
+            Some(piece) => return Ok(Some((Bytes::from(piece), follower))),
+            None => follower.past = None,
+        }
+    }
+    if !follower.query.follow {
+        return Ok(None);
+    }
     loop {
-        let (piece, next) = tail::piece(&follower.answers.reader, &follower.query, follower.next)?;
+        let (piece, next) = tail::since(&follower.answers.reader, &follower.query, follower.next)?;
         let is_moved = next > follower.next;
         follower.next = next;
         if !piece.is_empty() {

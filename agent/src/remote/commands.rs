@@ -210,8 +210,9 @@ impl Hands {
         };
         let n = given.count("n", 20, 200)?;
         given.finish()?;
-        let query = Query { instrument, since, n: usize::try_from(n).ok(), follow: false };
-        let (lines, _) = block_in_place(|| tail::past(&self.reader, &query)).map_err(|error| error.to_string())?;
+        let instrument = instrument.into_iter().collect();
+        let query = Query { instrument, since, n: usize::try_from(n).ok(), ..Query::default() };
+        let lines = block_in_place(|| tail::past(&self.reader, query)).map_err(|error| error.to_string())?;
         let lines = String::from_utf8_lossy(&lines).into_owned();
         // The newest, where there is no room for all.
         let mut rows: Vec<Value> = Vec::new();
