@@ -18,6 +18,7 @@ mod screen;
 mod simulate;
 mod sniff;
 mod status;
+mod support;
 mod tail;
 mod untrusted;
 mod update;
@@ -63,6 +64,8 @@ enum Command {
     Config(config::Args),
     /// One screen of health of the running agent
     Status,
+    /// One archive of all that helps who helps, without secrets
+    SupportBundle(support::Args),
     /// Readings and events from the journal
     Tail(tail::Args),
     /// What is on disk: stat, export, verify, repair
@@ -148,6 +151,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Check(args) => check::main(args, &cli.config, cli.json),
         Command::Config(args) => config::main(args, &Layers::of_process(&cli.config), cli.json),
         Command::Status => status::main(&load(&cli.config)?, cli.json),
+        Command::SupportBundle(args) => support::main(args, &Layers::of_process(&cli.config), cli.json),
         Command::Tail(args) => tail::main(args, &load(&cli.config)?, cli.json),
         Command::Journal(args) => {
             if let Some(ended) = args.probe() {

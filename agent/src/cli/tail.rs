@@ -61,7 +61,8 @@ pub(super) fn since(text: &str) -> Result<Timestamp, String> {
 }
 
 pub fn main(args: &Args, config: &Arc<Config>, is_json: bool) -> anyhow::Result<Exit> {
-    let query = Query { instrument: args.instrument.clone(), since: args.since, n: args.n, follow: args.follow };
+    let query =
+        Query { instrument: args.instrument.clone(), since: args.since, n: args.n, follow: args.follow, events: false };
     match small_runtime()?.block_on(from_agent(config, &query, is_json)) {
         Err(error) if is_not_running(&error) && !args.follow => from_journal(config, &query, is_json),
         ended => ended,

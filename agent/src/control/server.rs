@@ -1,4 +1,4 @@
-//! The socket's server: `GET /v1/status`, `GET /v1/tail?instrument=&since=&n=&follow=`, `GET /v1/journal/stat`,
+//! The socket's server: `GET /v1/status`, `GET /v1/tail?instrument=&since=&n=&follow=&events=`, `GET /v1/journal/stat`,
 //! `GET /v1/journal/export?from=&to=&instrument=`, `GET /v1/journal/verify`, `POST /v1/replay?sink=&from=&to=`, `GET /v1/sniff?bus=`.
 
 use std::collections::BTreeMap;

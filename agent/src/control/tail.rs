@@ -22,13 +22,22 @@ pub struct Query {
     /// Go on with what comes.
     #[serde(default)]
     pub follow: bool,
+    /// Only what is no reading.
+    #[serde(default)]
+    pub events: bool,
 }
+
+/// Events are few: so many records are looked through for them at most, and what lies before is not asked.
+const EVENTS_LOOK_MAX: u64 = 1_000_000;
 
 /// Records shown without `-n` and `--since`.
 const SHOWN_DEFAULT: usize = 10;
 
 impl Query {
     fn wants(&self, numbered: &Numbered) -> bool {
+        if self.events && matches!(numbered.record, Record::Reading(_)) {
+            return false;
+        }
         let Some(wanted) = &self.instrument else { return true };
         match &numbered.record {
             Record::Reading(reading) => reading.series.instrument.as_str() == wanted,
@@ -44,6 +53,7 @@ pub fn past(reader: &Reader, query: &Query) -> Result<(Vec<u8>, Seq), JournalErr
         (Some(since), n) => (reader.find_time(since)?, n.unwrap_or(usize::MAX)),
         (None, n) => (tail, n.unwrap_or(SHOWN_DEFAULT)),
     };
+    let first = if query.events { first.max(Seq(head.0.saturating_sub(EVENTS_LOOK_MAX))) } else { first };
     let found = last_wanted(reader, query, SeqRange::new(first, head), limit)?;
     let mut out = Vec::new();
     for numbered in &found {
