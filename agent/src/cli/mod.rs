@@ -16,6 +16,7 @@ mod replay;
 mod run;
 mod screen;
 mod simulate;
+mod sinks;
 mod sniff;
 mod status;
 mod support;
@@ -70,6 +71,8 @@ enum Command {
     Tail(tail::Args),
     /// What is on disk: stat, export, verify, repair
     Journal(journal::Args),
+    /// Each sink: how far, how far behind, its last error; what it refused: retry, quarantine
+    Sinks(sinks::Args),
     /// Send again what the journal still holds
     Replay(replay::Args),
     /// A certificate of the device's own: by claim, or signed by your authority
@@ -159,6 +162,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
             }
             journal::main(args, &load(&cli.config)?, cli.json)
         }
+        Command::Sinks(args) => sinks::main(args, &load(&cli.config)?, cli.json),
         Command::Replay(args) => replay::main(args, &load(&cli.config)?, cli.json),
         Command::Provision(args) => provision::main(args, &load(&cli.config)?, cli.json),
         Command::Lake(args) => lake::main(args, &cli.config, cli.json),

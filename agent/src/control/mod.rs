@@ -9,5 +9,6 @@ pub mod client;
 pub mod journal;
 pub mod replay;
 pub mod server;
+pub mod sinks;
 pub mod status;
 pub mod tail;
