@@ -225,6 +225,7 @@ async fn main() {
     let health =
         Arc::new(Health { instruments: Shown::default(), sinks: Shown::default(), journal, remote: Shown::default() });
     let hands = Hands {
+        layers: Layers::default(),
         in_force: InForce::new(Arc::new(of_fleet)),
         health,
         reader,

@@ -2,7 +2,7 @@
 //! double, because a broker or a store that refuses on command is not to be had.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -36,6 +36,9 @@ struct Double {
     /// The batch that begins with 1 does not get through.
     is_first_held: Arc<AtomicBool>,
     settled: Arc<Mutex<Vec<Seq>>>,
+    /// Attempts while it is away, and how often it was told to hurry.
+    attempts: Arc<AtomicU64>,
+    hurries: Arc<AtomicU64>,
     /// So many must have asked what it lacks before it says so to any.
     askers: Option<Arc<Barrier>>,
 }
@@ -62,11 +65,16 @@ impl Sink for Double {
     async fn deliver(&self, batch: &Batch) -> Result<(), DeliverError> {
         let is_held = batch.range.first == Seq(1) && self.is_first_held.load(Ordering::Relaxed);
         if is_held || !self.is_up.load(Ordering::Relaxed) {
+            self.attempts.fetch_add(1, Ordering::Relaxed);
             return Err(DeliverError::retry("the far side is away"));
         }
         (self.verdict)(batch)?;
         self.seen.lock().expect("no panics here").push(batch.clone());
         Ok(())
+    }
+
+    fn hurry(&self) {
+        self.hurries.fetch_add(1, Ordering::Relaxed);
     }
 
     fn settle(&self, batch: &Batch) -> std::io::Result<()> {
@@ -100,6 +108,8 @@ fn double(verdict: Verdict) -> Double {
         seen: Arc::default(),
         is_first_held: Arc::default(),
         settled: Arc::default(),
+        attempts: Arc::default(),
+        hurries: Arc::default(),
         askers: None,
     }
 }
@@ -336,4 +346,29 @@ async fn a_range_that_two_ask_for_at_once_goes_again_once() {
     until("it to arrive again", || delivered(&seen) == 20 && health.confirmed.load(Ordering::Relaxed) == 10).await;
     house.take(1).await;
     until("what comes next", || delivered(&seen) == 21).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sink_that_is_told_to_hurry_does_not_wait_for_its_next_attempt() {
+    let mut house = House::new();
+    house.take(10).await;
+    let sink = Double { is_up: Arc::new(false.into()), ..double(accept) };
+    let (attempts, hurries) = (sink.attempts.clone(), sink.hurries.clone());
+    let (_, way) = house.start_and_ask("cloud", sink);
+    // By itself it would wait for a minute between two of the last ones.
+    for attempt in 1..=20 {
+        let begun = attempts.load(Ordering::Relaxed);
+        // One that is told in the middle of an attempt has nothing to hurry with.
+        for _ in 0..1_000 {
+            if attempts.load(Ordering::Relaxed) > begun {
+                break;
+            }
+            let (reply, answer) = oneshot::channel();
+            assert!(way.send(Ask::Hurry(reply)).await.is_ok(), "it listens");
+            answer.await.expect("an answer");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert!(attempts.load(Ordering::Relaxed) > begun, "attempt {attempt}");
+    }
+    assert!(hurries.load(Ordering::Relaxed) > 0, "the way there is told, too");
 }

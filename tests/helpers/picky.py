@@ -1,11 +1,11 @@
 """A broker that closes the connection over a message it dislikes: picky.py WORD REASON [VERSION [BYTES]]
 
 Speaks as much of MQTT 5 as a publisher needs, prints its port, and then, as JSON, each message that it took. A publish
-whose payload holds WORD is answered by a DISCONNECT with REASON (two hex digits), or by the end of the connection
-without one (REASON `none`), every time. With 3.1.1 as VERSION it speaks that instead, and refuses MQTT 5 in the words
-of 3.1.1. With BYTES each client gets a message of that size at QoS 1 as soon as it has connected, though it has not
-subscribed to anything; whether it confirms it is printed (`confirmed`), as is the largest packet that it says it takes
-(`takes` BYTES). A double: brokers that do this can not be told to.
+whose payload holds WORD (`@FILE`: what FILE holds at the time) is answered by a DISCONNECT with REASON (two hex digits),
+or by the end of the connection without one (REASON `none`), every time. With 3.1.1 as VERSION it speaks that instead, and
+refuses MQTT 5 in the words of 3.1.1. With BYTES each client gets a message of that size at QoS 1 as soon as it has
+connected, though it has not subscribed to anything; whether it confirms it is printed (`confirmed`), as is the largest
+packet that it says it takes (`takes` BYTES). A double: brokers that do this can not be told to.
 """
 
 import json
@@ -14,6 +14,16 @@ import sys
 import threading
 
 word, reason = sys.argv[1].encode(), sys.argv[2]
+
+
+def disliked():
+    """What it dislikes now: WORD, or what the file holds that is named by it."""
+    if not word.startswith(b"@"):
+        return word
+    with open(word[1:], "rb") as file:
+        return file.read()
+
+
 is_old = sys.argv[3:4] == ["3.1.1"]
 unasked = bytes(int(sys.argv[4])) if sys.argv[4:] else None
 
@@ -102,7 +112,7 @@ def serve(connection):
             topic = int.from_bytes(body[:2], "big")
             number = body[2 + topic : 4 + topic]
             payload = body[4 + topic :] if is_old else body[5 + topic + body[4 + topic] :]
-            if word in payload:
+            if disliked() in payload:
                 if reason != "none":
                     connection.sendall(bytes([0xE0, 2, int(reason, 16), 0]))
                 # What else is on its way is read, or the end would overtake the reason.

@@ -34,13 +34,15 @@ fn several(name: &str, port: &Path, quantities: usize) -> String {
 
 /// A value that wanders, with two decimals.
 fn wandering(number: u64, salt: u64) -> String {
-    let step = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(salt.wrapping_mul(1_442_695_040_888_963_407));
+    let step =
+        number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(salt.wrapping_mul(1_442_695_040_888_963_407));
     format!("{}.{:02}", 7 + (step >> 33) % 5, (step >> 40) % 100)
 }
 
 fn says(quantities: usize, salt: u64) -> impl Fn(u64) -> String {
     move |number| {
-        let values: Vec<String> = (0..quantities).map(|at| wandering(number, salt + u64::try_from(at).unwrap())).collect();
+        let values: Vec<String> =
+            (0..quantities).map(|at| wandering(number, salt + u64::try_from(at).unwrap())).collect();
         format!("n,{}\r\n", values.join(","))
     }
 }
@@ -135,8 +137,12 @@ fn an_instrument_is_shown_with_the_bytes_of_its_line_and_a_sink_with_what_it_lac
         screen.wait_words("q quit", LIMIT);
         screen.press(&["Down"]);
     }
-    let shown = screen.wait("bytes", LIMIT, |shown| shown.iter().any(|line| line.contains(" in  6e 2c ") && line.contains("|n,")));
-    assert!(shown.iter().any(|line| line.starts_with("quantity_1")) && shown.iter().any(|line| line.starts_with("quantity_2")));
+    let shown = screen
+        .wait("bytes", LIMIT, |shown| shown.iter().any(|line| line.contains(" in  6e 2c ") && line.contains("|n,")));
+    assert!(
+        shown.iter().any(|line| line.starts_with("quantity_1"))
+            && shown.iter().any(|line| line.starts_with("quantity_2"))
+    );
     assert!(shown.iter().any(|line| line.contains('▁') && line.contains('█')), "trends: {shown:#?}");
     screen.press(&["Tab"]);
     screen.wait_words("records since the start", LIMIT);
@@ -169,7 +175,11 @@ fn the_terminal_is_given_back_by_every_end_and_by_the_background() {
     let dir = tempfile::tempdir().unwrap();
     let (agent, _talker, _sonde) = farm(dir.path());
     for end in ["q", "C-c", "TERM"] {
-        let command = format!("stty -a > {0}/before; {1} & wait; {1}; stty -a > {0}/after; echo given back", dir.path().display(), top(&agent, "LC_ALL=C.UTF-8"));
+        let command = format!(
+            "stty -a > {0}/before; {1} & wait; {1}; stty -a > {0}/after; echo given back",
+            dir.path().display(),
+            top(&agent, "LC_ALL=C.UTF-8")
+        );
         // The first of the two has no terminal of its own to read: it stops itself, and is left alone.
         let command = command.replace(&format!("{} & wait; ", top(&agent, "LC_ALL=C.UTF-8")), "");
         let screen = Screen::start(dir.path(), (80, 24), &format!("{command}; sleep 1000"));
@@ -198,9 +208,9 @@ fn the_terminal_is_given_back_by_every_end_and_by_the_background() {
 /// SIGTERM to the only child that is called tidegate.
 fn terminate_child(shell: i32) {
     let children = fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap();
-    let child = children.split_whitespace().find(|child| {
-        fs::read_to_string(format!("/proc/{child}/comm")).is_ok_and(|name| name.trim() == "tidegate")
-    });
+    let child = children
+        .split_whitespace()
+        .find(|child| fs::read_to_string(format!("/proc/{child}/comm")).is_ok_and(|name| name.trim() == "tidegate"));
     let child = child.and_then(|child| child.parse().ok()).and_then(rustix::process::Pid::from_raw).expect("a child");
     rustix::process::kill_process(child, rustix::process::Signal::TERM).unwrap();
 }
@@ -226,7 +236,8 @@ const BYTES_A_PICTURE_MAX: usize = 3_000;
 fn twenty_instruments_cost_less_than_three_kilobytes_a_second() {
     const INSTRUMENTS: u64 = 20;
     let dir = tempfile::tempdir().unwrap();
-    let mut config = agent::preamble(dir.path(), "500ms") + &agent::file_sink("usb", &dir.path().join("lake"), "ndjson");
+    let mut config =
+        agent::preamble(dir.path(), "500ms") + &agent::file_sink("usb", &dir.path().join("lake"), "ndjson");
     let mut ports = Vec::new();
     for number in 1..=INSTRUMENTS {
         let port = Port::plugged(&dir.path().join(format!("port-{number}")));
@@ -252,7 +263,12 @@ fn twenty_instruments_cost_less_than_three_kilobytes_a_second() {
         let bytes = terminal.read_until(LIMIT, |bytes| pictures(bytes) >= 15);
         let (shown, seconds) = (pictures(&bytes), begin.elapsed().as_secs_f64());
         let each = bytes.len() / shown;
-        println!("{}x{} {look}: {} bytes, {shown} pictures in {seconds:.1} s: {each} a picture", size.0, size.1, bytes.len());
+        println!(
+            "{}x{} {look}: {} bytes, {shown} pictures in {seconds:.1} s: {each} a picture",
+            size.0,
+            size.1,
+            bytes.len()
+        );
         assert!(each <= BYTES_A_PICTURE_MAX, "{size:?}: {each} bytes a picture");
         // No more than one a second, but for the first.
         assert!(seconds >= f64::from(u32::try_from(shown).unwrap() - 2), "{shown} pictures in {seconds:.1} s");

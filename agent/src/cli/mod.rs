@@ -16,8 +16,10 @@ mod replay;
 mod run;
 mod screen;
 mod simulate;
+mod sinks;
 mod sniff;
 mod status;
+mod support;
 mod tail;
 #[cfg(feature = "top")]
 mod top;
@@ -68,10 +70,14 @@ enum Command {
     /// The live view: instruments with trends, sinks, what is wrong; Enter: the bytes of a line as they go
     #[cfg(feature = "top")]
     Top,
+    /// One archive of all that helps who helps, without secrets
+    SupportBundle(support::Args),
     /// Readings and events from the journal
     Tail(tail::Args),
     /// What is on disk: stat, export, verify, repair
     Journal(journal::Args),
+    /// Each sink: how far, how far behind, its last error; what it refused: retry, quarantine
+    Sinks(sinks::Args),
     /// Send again what the journal still holds
     Replay(replay::Args),
     /// A certificate of the device's own: by claim, or signed by your authority
@@ -155,6 +161,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Status => status::main(&load(&cli.config)?, cli.json),
         #[cfg(feature = "top")]
         Command::Top => top::main(&load(&cli.config)?),
+        Command::SupportBundle(args) => support::main(args, &Layers::of_process(&cli.config), cli.json),
         Command::Tail(args) => tail::main(args, &load(&cli.config)?, cli.json),
         Command::Journal(args) => {
             if let Some(ended) = args.probe() {
@@ -162,6 +169,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
             }
             journal::main(args, &load(&cli.config)?, cli.json)
         }
+        Command::Sinks(args) => sinks::main(args, &load(&cli.config)?, cli.json),
         Command::Replay(args) => replay::main(args, &load(&cli.config)?, cli.json),
         Command::Provision(args) => provision::main(args, &load(&cli.config)?, cli.json),
         Command::Lake(args) => lake::main(args, &cli.config, cli.json),

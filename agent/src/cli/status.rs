@@ -132,7 +132,8 @@ fn write_instrument(text: &mut String, instrument: &InstrumentStatus, is_coloure
     writeln!(text, "{line}").expect("a String takes any text");
 }
 
-fn write_sink(text: &mut String, sink: &SinkStatus, is_coloured: bool) {
+/// A sink in a few lines.
+pub(super) fn write_sink(text: &mut String, sink: &SinkStatus, is_coloured: bool) {
     let is_ok = sink.state == "ok";
     let now = Clock::of_this_boot().now();
     let mut line = format!(

@@ -111,6 +111,7 @@ pub fn main(args: &Args, config: &Arc<Config>, is_json: bool) -> anyhow::Result<
         since: args.since,
         until: args.until,
         n: args.n,
+        look: None,
         follow: args.follow,
     };
     match small_runtime()?.block_on(from_agent(config, &query, is_json)) {

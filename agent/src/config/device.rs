@@ -64,7 +64,7 @@ const CREDENTIAL: &str = "credential:";
 const CREDENTIALS: &str = "/run/credentials/tidegate.service";
 
 /// The file of a credential that the service manager hands over.
-fn credential(name: &str, folder: Option<&str>) -> Result<String, String> {
+pub(super) fn credential(name: &str, folder: Option<&str>) -> Result<String, String> {
     if name.is_empty() || name.contains('/') || name.starts_with('.') {
         return Err(format!("\"{name}\" is no name of a credential"));
     }

@@ -14,10 +14,10 @@ use super::problem::{ConfigError, Problem};
 use super::section::{Problems, Section};
 use super::source::{At, Sources, read_bounded};
 use super::stage::{Fault, Revision, Stage};
-use super::{Config, check, device, journal, profile, remote};
+use super::{Config, DeviceConfig, LocalConfig, check, device, journal, profile, remote};
 
 /// Prefix of the environment variables that are configuration.
-const ENV_PREFIX: &str = "TIDEGATE__";
+pub(super) const ENV_PREFIX: &str = "TIDEGATE__";
 
 /// What a configuration is made from; injected, so that tests need no environment.
 #[derive(Debug, Clone, Default)]
@@ -100,6 +100,16 @@ pub fn journal_path(layers: &Layers) -> PathBuf {
     journal::read(&section, &device).path
 }
 
+/// Who this is and where it is asked, also where the rest can not be read.
+pub fn who_and_where(layers: &Layers) -> (DeviceConfig, LocalConfig) {
+    let Merged { root, .. } = merge(layers, None);
+    let nobody_reads = Problems::default();
+    let section = Section::root(&root, &nobody_reads);
+    let device = device::read(&section);
+    let local = device::read_local(&section, &device);
+    (device, local)
+}
+
 /// What came from afar; nothing where that can not be read, and why not.
 pub fn stage_of(layers: &Layers) -> (Stage, Option<io::Error>) {
     match Stage::load(&journal_path(layers)) {
@@ -138,7 +148,7 @@ pub(super) fn merge(layers: &Layers, revision: Option<&Revision>) -> Merged {
     Merged { root, sources, problems, outside }
 }
 
-fn drop_ins(file: &Path) -> Vec<PathBuf> {
+pub(super) fn drop_ins(file: &Path) -> Vec<PathBuf> {
     let folder = file.parent().unwrap_or(Path::new(".")).join("conf.d");
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let mut files: Vec<PathBuf> = entries
@@ -169,7 +179,7 @@ fn read_file(file: &Path, sources: &mut Sources, problems: &mut Vec<Problem>) ->
 }
 
 /// A variable's value is TOML where it is TOML (`true`, `5`, `["a"]`), else the text itself.
-fn env_value(sources: &Sources, source: usize) -> Node {
+pub(super) fn env_value(sources: &Sources, source: usize) -> Node {
     let text = sources.get(source).text.clone();
     let at = At { source, span: 0..text.len() };
     let value = match text.parse::<toml::Value>() {

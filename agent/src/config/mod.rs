@@ -24,6 +24,7 @@ pub mod proxy;
 pub mod quantity;
 pub mod remote;
 mod sdi12;
+mod secrets;
 mod section;
 mod shown;
 pub mod sink;
@@ -39,7 +40,9 @@ pub use derive::{DeriveConfig, InputConfig};
 pub use device::{DeviceConfig, LocalConfig};
 pub use instrument::{AGENT_INSTRUMENT, InstrumentConfig};
 pub use journal::{JournalConfig, SinkBytes};
-pub use layers::{Layers, RevisionError, journal_path, load, load_local, load_staged, load_with, stage_of};
+pub use layers::{
+    Layers, RevisionError, journal_path, load, load_local, load_staged, load_with, stage_of, who_and_where,
+};
 pub use port::{PortName, UsbName, port_name};
 pub use problem::{ConfigError, Located};
 pub use profile::{About, PROFILE, Simulated, nearest_profile, shipped_profiles, simulated, trial_bus};
@@ -52,6 +55,7 @@ pub use sink::{
 };
 pub use update::UpdateConfig;
 
+pub use secrets::Redactor;
 pub use section::nearest;
 pub use shown::{ShownKey, keys_with, shown};
 pub use value::millis;

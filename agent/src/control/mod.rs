@@ -3,10 +3,12 @@
 //! On a thread and a runtime of its own: it answers when the main runtime is wedged. It reads health and journal; what it
 //! changes goes through who owns it (`replay`). No network port is opened here, ever.
 
+pub mod bundle;
 pub mod check;
 pub mod client;
 pub mod journal;
 pub mod replay;
 pub mod server;
+pub mod sinks;
 pub mod status;
 pub mod tail;

@@ -1,5 +1,8 @@
-//! The socket's server: `GET /v1/status`, `GET /v1/tail?instrument=&quantity=&quality=&events=&event=&since=&until=&n=&follow=`, `GET /v1/journal/stat`,
-//! `GET /v1/journal/export?from=&to=&instrument=`, `GET /v1/journal/verify`, `POST /v1/replay?sink=&from=&to=`, `GET /v1/sniff?bus=`.
+//! The socket's server: `GET /v1/status`,
+//! `GET /v1/tail?instrument=&quantity=&quality=&events=&event=&since=&until=&n=&follow=`, `GET /v1/journal/stat`,
+//! `GET /v1/journal/export?from=&to=&instrument=`, `GET /v1/journal/verify`, `POST /v1/replay?sink=&from=&to=`,
+//! `GET /v1/sniff?bus=`, `GET /v1/sinks`, `POST /v1/sinks/retry?sink=`, `GET /v1/sinks/aside?sink=&n=`,
+//! `POST /v1/sinks/aside/retry?sink=&n=`, `POST /v1/sinks/aside/drop?sink=&n=`.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,6 +21,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures_util::stream;
 use model::{Seq, SinkId};
+use serde_json::Value;
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +29,7 @@ use tracing::warn;
 
 use super::journal::{self, Export, Verify};
 use super::replay::{self, ReplayError, Wanted};
+use super::sinks::{self as told, SinksError};
 use super::status::Status;
 use super::tail::{self, Query, Tail};
 use crate::acquire::tap::{Piece, Taps, Way};
@@ -83,6 +88,11 @@ fn serve(path: &Path, answers: Answers, beats: Beats, stop: &CancellationToken) 
             .route("/v1/journal/verify", get(verify))
             .route("/v1/replay", post(again))
             .route("/v1/sniff", get(sniff))
+            .route("/v1/sinks", get(sinks))
+            .route("/v1/sinks/retry", post(hurry))
+            .route("/v1/sinks/aside", get(asides))
+            .route("/v1/sinks/aside/retry", post(aside_again))
+            .route("/v1/sinks/aside/drop", post(aside_drop))
             .with_state(answers);
         tokio::select! {
             served = axum::serve(listener, router) => served,
@@ -208,6 +218,39 @@ async fn again(State(answers): State<Answers>, Params(wanted): Params<Wanted>) -
         Err(error @ ReplayError::NoSink(_)) => (StatusCode::NOT_FOUND, error.to_string()).into_response(),
         Err(error) => (StatusCode::CONFLICT, error.to_string()).into_response(),
     }
+}
+
+async fn sinks(State(answers): State<Answers>) -> Json<Value> {
+    let Answers { config, health, reader, clock, started_ms, .. } = answers;
+    Json(told::sinks(&Status::read(&config.get(), &health, &reader, &clock, started_ms), &health))
+}
+
+async fn hurry(State(answers): State<Answers>, Params(wanted): Params<told::Wanted>) -> Response {
+    done(told::hurry(&wanted, &answers.replays.get()).await)
+}
+
+async fn asides(State(answers): State<Answers>, Params(wanted): Params<told::Wanted>) -> Response {
+    done(told::asides(&wanted, &answers.config.get().journal.path, &answers.reader, &answers.replays.get()))
+}
+
+async fn aside_again(State(answers): State<Answers>, Params(wanted): Params<told::Wanted>) -> Response {
+    let journal = answers.config.get().journal.path.clone();
+    done(told::again(&wanted, &journal, &answers.reader, &answers.replays.get()).await)
+}
+
+async fn aside_drop(State(answers): State<Answers>, Params(wanted): Params<told::Wanted>) -> Response {
+    let journal = answers.config.get().journal.path.clone();
+    done(told::drop_asides(&wanted, &journal, &answers.replays.get()).await)
+}
+
+fn done(done: Result<Value, SinksError>) -> Response {
+    let code = match done {
+        Ok(value) => return Json(value).into_response(),
+        Err(SinksError::NoSink(_) | SinksError::NoBatch { .. }) => StatusCode::NOT_FOUND,
+        Err(SinksError::Journal(_)) => StatusCode::INTERNAL_SERVER_ERROR,
+        Err(_) => StatusCode::CONFLICT,
+    };
+    (code, done.err().map(|error| error.to_string()).unwrap_or_default()).into_response()
 }
 
 fn refuse(error: &JournalError) -> Response {

@@ -161,7 +161,7 @@ pub struct SinkStatus {
     pub lag_s: u64,
     /// Records confirmed since the start.
     pub delivered_total: u64,
-    /// Batches set aside since the start.
+    /// Batches that are set aside, until a person sends them again or drops them.
     pub quarantined_batches: u64,
     /// When the far side last said yes.
     pub last_success_at: Option<Timestamp>,

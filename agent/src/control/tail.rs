@@ -45,6 +45,8 @@ pub struct Query {
     pub until: Option<Timestamp>,
     /// The last so many.
     pub n: Option<usize>,
+    /// Only among the last so many records: what is seldom may lie forty million records back.
+    pub look: Option<u64>,
     /// Go on with what comes.
     pub follow: bool,
 }
@@ -93,6 +95,9 @@ impl Query {
         }
         if let Some(n) = self.n {
             write!(path, "&n={n}").expect("a String takes any text");
+        }
+        if let Some(look) = self.look {
+            write!(path, "&look={look}").expect("a String takes any text");
         }
         path
     }
@@ -185,7 +190,8 @@ impl Tail {
     pub fn begin(reader: &Reader, query: Query) -> Result<Self, JournalError> {
         let (tail, head) = (reader.tail(), reader.head());
         let find = |time: Option<Timestamp>, default: Seq| time.map_or(Ok(default), |time| reader.find_time(time));
-        let first = find(query.since, tail)?;
+        let look = query.look.map_or(tail, |look| Seq(head.0.saturating_sub(look)));
+        let first = find(query.since, tail)?.max(look);
         let next = find(query.until, head)?.max(first);
         let back = |limit: usize| Way::Back { limit: limit.min(SHOWN_MAX), step: STEP_FIRST, found: Vec::new() };
         let way = match (query.since, query.n) {

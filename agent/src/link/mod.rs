@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{Mutex, mpsc, watch};
+use tokio::sync::{Mutex, Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -181,6 +181,8 @@ pub struct Link {
     trouble: watch::Receiver<Option<Arc<str>>>,
     /// Who listens for a while.
     ears: Ears,
+    /// Somebody wants a connection now.
+    hurry: Arc<Notify>,
 }
 
 impl Link {
@@ -258,6 +260,11 @@ impl Link {
         }
     }
 
+    /// Tries now, where it waits before the next attempt to connect.
+    pub fn hurry(&self) {
+        self.hurry.notify_waiters();
+    }
+
     /// Tells of connections made from now on.
     pub fn connections(&self) -> Connections {
         Connections(self.trouble.clone())
@@ -280,14 +287,16 @@ pub fn new(
     let (pipe_tx, pipe) = watch::channel(None);
     let (trouble_tx, trouble) = watch::channel(None);
     let ears = Ears::default();
+    let hurry = Arc::new(Notify::new());
+    let hurried = hurry.clone();
     let roads = Roads::new(config, health, clock, ears.clone());
     let task = async move {
         tokio::select! {
-            () = tokio::time::sleep(first_wait) => keep_connected(roads, presence, pipe_tx, trouble_tx, stop).await,
+            () = tokio::time::sleep(first_wait) => keep_connected(roads, presence, pipe_tx, (trouble_tx, hurried), stop).await,
             () = stop.cancelled() => {}
         }
     };
-    (Link { pipe, queue: Arc::new(Mutex::new(())), trouble, ears }, task)
+    (Link { pipe, queue: Arc::new(Mutex::new(())), trouble, ears, hurry }, task)
 }
 
 /// Where connections come from: what is the same for all of them.
@@ -405,7 +414,7 @@ async fn keep_connected(
     mut roads: Roads,
     presence: Presence,
     pipe: watch::Sender<Option<Pipe>>,
-    trouble: watch::Sender<Option<Arc<str>>>,
+    (trouble, hurried): (watch::Sender<Option<Arc<str>>>, Arc<Notify>),
     stop: CancellationToken,
 ) {
     let config = roads.config.clone();
@@ -473,6 +482,7 @@ async fn keep_connected(
             () = tokio::time::sleep(wait) => {}
             // Somebody is mending it and wants to see whether it works.
             () = roads.renewed() => broken.reset(),
+            () = hurried.notified() => broken.reset(),
         }
     }
 }

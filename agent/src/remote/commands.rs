@@ -9,7 +9,7 @@
 //! | `sniff` | `bus`, `seconds`? (10, at most 60), `bytes`? (4096, at most 16384) | `pieces`: time, way, hex |
 //! | `probe` | `instrument`, `seconds`? | what its line says until it is read or refused, and its values |
 //! | `log-level` | `level` (`error` to `trace`), `minutes`? (10, at most 1440) | |
-//! | `support-bundle` | `sink`? | the `key` of the bundle in that lake; without one, the bundle itself |
+//! | `support-bundle` | `sink`? | the `key` of the bundle in that lake; without one, what of it fits into an answer |
 //! | `update` | `manifest`, `signature` | the update, when it is in and well; `error` where it is not (docs/UPDATE.md) |
 //! | `rotate-certificate` | | the `certificate` that the device has now, where there is a template to ask for one |
 //! | `restart` | | the agent ends in order and starts anew |
@@ -32,7 +32,9 @@ use super::Request;
 use super::bundle;
 use crate::acquire::tap::{Piece, Taps, Way};
 use crate::clock::Clock;
-use crate::config::InForce;
+use crate::config::{Config, InForce, Layers};
+use crate::control::bundle::{Asked, Bundle, LOG_LINES, events_until};
+use crate::control::journal::stat;
 use crate::control::replay::{self, Wanted};
 use crate::control::status::Status;
 use crate::control::tail::{self, Query};
@@ -55,6 +57,8 @@ const ANSWER_BYTES_MAX: usize = 96 << 10;
 /// What the commands work on.
 #[derive(Clone)]
 pub struct Hands {
+    /// What the configuration is made from.
+    pub layers: Layers,
     /// The configuration.
     pub in_force: InForce,
     /// Everything's health.
@@ -281,16 +285,33 @@ impl Hands {
         .into())
     }
 
+    fn bundle(&self, config: &Config, status: &Status) -> Bundle {
+        let at = self.clock.now();
+        let query = events_until(at);
+        Bundle::of(Asked {
+            layers: &self.layers,
+            device: (config.device.id.to_string(), config.device.site.to_string()),
+            problems: None,
+            status: serde_json::to_value(status).map_err(|error| error.to_string()),
+            journal: stat(&self.reader).map_err(|error| error.to_string()),
+            events: tail::past(&self.reader, query).map_err(|error| error.to_string()),
+            pid: None,
+            lines: LOG_LINES,
+            at,
+        })
+    }
+
     async fn support_bundle(self, mut given: Given) -> Result<Done, String> {
         let sink = given.text("sink")?;
         given.finish()?;
         let config = self.in_force.get();
         let status = Status::read(&config, &self.health, &self.reader, &self.clock, self.started_ms);
-        let bundle = block_in_place(|| bundle::of(&config, &status, &self.reader));
+        let bundle = block_in_place(|| self.bundle(&config, &status));
         let Some(sink) = sink else {
-            let fits = bundle.to_string().len() <= ANSWER_BYTES_MAX;
+            let document = bundle.document();
+            let fits = document.to_string().len() <= ANSWER_BYTES_MAX;
             return if fits {
-                Ok(bundle.into())
+                Ok(document.into())
             } else {
                 Err("it does not fit into an answer: name a lake, `sink`".to_owned())
             };

@@ -109,6 +109,11 @@ impl Afar {
         Self { layers, requests, told, heard }
     }
 
+    /// What the configuration is made from.
+    pub fn layers(&self) -> &Layers {
+        &self.layers
+    }
+
     /// What is to be listened to, and over which sink's link; nothing where nothing may be done from afar.
     pub fn listening(&self, config: &Config) -> Option<(SinkId, Listening)> {
         let remote = config.remote.as_ref().filter(|remote| remote.config || remote.commands)?;

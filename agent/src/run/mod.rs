@@ -122,6 +122,7 @@ impl Agent {
         let rotator = house.start_renewals(&wires, &mut links);
         if let Some((afar, way)) = afar.zip(wires.way.as_ref()) {
             let hands = Hands {
+                layers: afar.layers().clone(),
                 in_force: house.in_force.clone(),
                 health: house.health.clone(),
                 reader: house.reader.clone(),

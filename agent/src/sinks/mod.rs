@@ -120,6 +120,9 @@ pub trait Sink: Send + Sync + 'static {
         std::future::ready(())
     }
 
+    /// Tries the way now, where it waits before the next attempt.
+    fn hurry(&self) {}
+
     /// Bytes on the wire of a batch, as far as they are counted.
     fn cost(&self, batch: &Batch) -> u64 {
         u64::try_from(batch.bytes.len()).unwrap_or(u64::MAX)

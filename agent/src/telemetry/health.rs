@@ -265,7 +265,7 @@ pub struct SinkHealth {
     pub state: Shown<SinkState>,
     /// Records the far side has confirmed, in this run.
     pub delivered_total: AtomicU64,
-    /// Batches set aside, in this run.
+    /// Batches that are set aside.
     pub quarantined_batches: AtomicU64,
     /// All below is confirmed, as far as the cursor on disk knows: what retention believes.
     pub drained: AtomicU64,

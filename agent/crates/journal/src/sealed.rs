@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use model::{SeqRange, SinkId};
+use model::{Seq, SeqRange, SinkId};
 
 use crate::disk;
 use crate::error::JournalError;
@@ -55,6 +55,21 @@ impl SealedStore {
             }
         }
         Ok(Self { dir, bytes_max })
+    }
+
+    /// The same for one who only looks; changes nothing, also where there is no store yet.
+    pub fn look(path: &Path, sink: &SinkId) -> Self {
+        Self { dir: path.join("sealed").join(sink.as_str()), bytes_max: 0 }
+    }
+
+    /// What is kept, in the order of the journal.
+    pub fn ranges(&self) -> Result<Vec<SeqRange>, JournalError> {
+        let entries = disk::entries(&self.dir)?;
+        let range = |entry: &PathBuf| {
+            let (first, next) = entry.file_name()?.to_str()?.split_once('-')?;
+            Some(SeqRange::new(Seq(first.parse().ok()?), Seq(next.parse().ok()?)))
+        };
+        Ok(entries.iter().filter_map(range).collect())
     }
 
     /// Seals the bytes of a batch: durable when it returns.

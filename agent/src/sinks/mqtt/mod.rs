@@ -147,6 +147,10 @@ impl Sink for MqttSink {
         self.link.up().await;
     }
 
+    fn hurry(&self) {
+        self.link.hurry();
+    }
+
     fn is_live_first(&self) -> bool {
         self.is_live_first
     }

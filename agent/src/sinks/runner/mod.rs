@@ -9,6 +9,7 @@
 //! these lines. A cursor moves only after the far side has confirmed, and only here. On a refusal for good the batch
 //! is set aside with a gap, and what stands behind it goes on.
 
+pub mod aside;
 mod deliver;
 mod flow;
 mod plan;
@@ -42,7 +43,6 @@ use deliver::{End, Outcome, deliver};
 use flow::Flow;
 use plan::{Next, Plan, Waiting};
 use replay::{Ask, Looked, Looks};
-use sealed::sealed_bytes;
 
 /// How often a cursor that moved is written where nothing but duplicates hangs on it.
 const STORE_EVERY: Duration = Duration::from_secs(5);
@@ -202,7 +202,9 @@ impl<S: Sink> Runner<S> {
             }
         };
         let sealed = Arc::new(SealedStore::open(&with.folder, &with.id, with.bytes.sealed)?);
-        let quarantined = SealedStore::open(&with.folder.join("quarantined"), &with.id, with.bytes.quarantined)?;
+        let quarantined = aside::store(&with.folder, &with.id, with.bytes.quarantined)?;
+        let kept = u64::try_from(quarantined.ranges()?.len()).unwrap_or(u64::MAX);
+        with.health.quarantined_batches.store(kept, Ordering::Relaxed);
         with.health.drained.store(cursor.low_water().0, Ordering::Release);
         with.health.confirmed.store(cursor.confirmed().len(), Ordering::Relaxed);
         let claimed = cursor.confirmed().clone();
@@ -288,6 +290,8 @@ impl<S: Sink> Runner<S> {
             Action::Store => self.store()?,
             Action::Ask(Ask::Replay(replay)) => self.look_for_replay(replay)?,
             Action::Ask(Ask::Flush(reply)) => self.flush(reply),
+            Action::Ask(Ask::Hurry(reply)) => self.hurry(reply),
+            Action::Ask(Ask::Forget(forget)) => self.forget(forget)?,
             Action::PutBack(looked) => self.put_back(looked)?,
             Action::Tend => {
                 self.tend(false).await;
@@ -545,18 +549,6 @@ impl<S: Sink> Runner<S> {
             }
         }
         self.tend_at = Instant::now() + TEND_EVERY;
-    }
-
-    fn set_aside(&mut self, range: SeqRange, batch: Option<&Batch>, reason: &str) {
-        error!(sink = %self.with.id, %range, reason, "batch refused for good, set aside");
-        if let Some(batch) = batch
-            && let Err(error) = self.quarantined.put(range, &sealed_bytes(batch))
-        {
-            warn!(sink = %self.with.id, %error, "the refused batch could not be kept");
-        }
-        self.with.health.quarantined_batches.fetch_add(1, Ordering::Relaxed);
-        self.with.health.last_error.set(Some(reason.to_owned()));
-        self.report_lost(range, GapReason::Quarantine);
     }
 
     fn report_lost(&self, range: SeqRange, reason: GapReason) {

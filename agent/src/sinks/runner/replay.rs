@@ -10,6 +10,7 @@ use futures_util::stream::FuturesUnordered;
 use journal::JournalError;
 use model::SeqRange;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tracing::info;
 
 use super::{Runner, Sink};
@@ -22,12 +23,24 @@ pub struct Replay {
     pub reply: oneshot::Sender<Result<Vec<SeqRange>, String>>,
 }
 
+/// Asks a sink to forget a batch that was set aside.
+pub struct Forget {
+    /// Which.
+    pub range: SeqRange,
+    /// Says that it is done.
+    pub reply: oneshot::Sender<()>,
+}
+
 /// What a sink can be asked.
 pub enum Ask {
     /// To send a range of positions again.
     Replay(Replay),
     /// To send what there is now, whatever its age; says how many records that are.
     Flush(oneshot::Sender<u64>),
+    /// To try now what waits for its next attempt.
+    Hurry(oneshot::Sender<()>),
+    /// To forget a batch that was set aside.
+    Forget(Forget),
 }
 
 /// The way to ask a sink.
@@ -75,6 +88,16 @@ impl<S: Sink> Runner<S> {
         reply.send(self.with.health.lag(head.0)).ok();
     }
 
+    /// What waits for its next attempt is tried now, and so is the way to the far side.
+    pub(super) fn hurry(&mut self, reply: oneshot::Sender<()>) {
+        self.through.notify_waiters();
+        self.sink.hurry();
+        self.tend_at = Instant::now();
+        self.flush_to = self.with.reader.head();
+        // Who asked may have gone.
+        reply.send(()).ok();
+    }
+
     /// Puts back what it lacks, durably, and says so. What is not confirmed by now is on its way already, perhaps because
     /// another replay was faster.
     pub(super) fn put_back(&mut self, looked: Looked) -> Result<(), JournalError> {
@@ -93,6 +116,7 @@ impl<S: Sink> Runner<S> {
             }
             self.with.health.confirmed.store(self.cursor.confirmed().len(), Ordering::Relaxed);
             self.store()?;
+            self.not_aside_any_more(ranges)?;
         }
         // Who asked may have gone.
         replay.reply.send(lacking).ok();

@@ -72,7 +72,7 @@ pub(super) fn sealed_bytes(batch: &Batch) -> Vec<u8> {
     [&length.to_be_bytes()[..], &batch.note, &batch.bytes].concat()
 }
 
-fn unseal(range: SeqRange, key: String, sealed: &[u8]) -> Option<Batch> {
+pub(super) fn unseal(range: SeqRange, key: String, sealed: &[u8]) -> Option<Batch> {
     let (length, rest) = sealed.split_first_chunk::<4>()?;
     let (note, bytes) = rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
     Some(Batch { range, key, bytes: bytes.to_vec().into(), note: note.to_vec().into() })
