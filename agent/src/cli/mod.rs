@@ -6,6 +6,7 @@
 mod check;
 mod config;
 mod demo;
+mod doctor;
 mod journal;
 mod lake;
 mod ports;
@@ -63,6 +64,8 @@ enum Command {
     Config(config::Args),
     /// One screen of health of the running agent
     Status,
+    /// What is wrong, from the port to the lake: each check with evidence and the fix
+    Doctor(doctor::Args),
     /// Readings and events from the journal
     Tail(tail::Args),
     /// What is on disk: stat, export, verify, repair
@@ -148,6 +151,8 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Check(args) => check::main(args, &cli.config, cli.json),
         Command::Config(args) => config::main(args, &Layers::of_process(&cli.config), cli.json),
         Command::Status => status::main(&load(&cli.config)?, cli.json),
+        // Also with a configuration that does not load, and without an agent.
+        Command::Doctor(args) => doctor::main(args, &cli.config, cli.json),
         Command::Tail(args) => tail::main(args, &load(&cli.config)?, cli.json),
         Command::Journal(args) => {
             if let Some(ended) = args.probe() {

@@ -61,6 +61,21 @@ pub enum Area {
 }
 
 impl Area {
+    /// All of them, in order.
+    pub const ALL: [Area; 11] = [
+        Area::Program,
+        Area::Configuration,
+        Area::Board,
+        Area::Port,
+        Area::Instrument,
+        Area::Clock,
+        Area::Disk,
+        Area::Journal,
+        Area::Network,
+        Area::Broker,
+        Area::Store,
+    ];
+
     /// The word in JSON and on the screen.
     pub fn as_str(self) -> &'static str {
         match self {
