@@ -141,7 +141,10 @@ fn summary(checks: &[Check], is_coloured: bool) -> String {
         plural(count(Verdict::Warning), "warning"),
         plural(count(Verdict::Fault), "fault")
     );
-    let Some(first) = checks.iter().find(|check| check.verdict == Verdict::Fault) else { return counted };
+    let is_fault = |check: &&Check| check.verdict == Verdict::Fault;
+    // An agent does not run of a configuration that it can not load.
+    let configuration = checks.iter().filter(is_fault).find(|check| check.area == Area::Configuration);
+    let Some(first) = configuration.or_else(|| checks.iter().find(is_fault)) else { return counted };
     let of = first.of.as_ref().map(|of| format!(" {}", screen::harmless(of))).unwrap_or_default();
     let fix = first.fix.as_deref().map(screen::harmless).unwrap_or_default();
     counted + &format!("{} {}{of}: {fix}\n", paint("begin with:", Paint::Bad, is_coloured), first.check)

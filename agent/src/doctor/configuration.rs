@@ -22,7 +22,7 @@ pub fn loads(patient: &Patient) -> Looked {
         Ok(config) => Check::ok(
             AREA,
             NAME,
-            format!("{} buses, {} sinks, hash {}", config.buses.len(), config.sinks.len(), short(&config.hash)),
+            format!("buses: {}, sinks: {}, hash {}", config.buses.len(), config.sinks.len(), short(&config.hash)),
         ),
         Err(wrong) => {
             let more = match wrong.problems {

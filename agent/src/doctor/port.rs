@@ -50,8 +50,9 @@ fn of_bus(patient: &Patient, places: &Places, here: &[Port], bus: &BusConfig) ->
                 [] => "plug the adapter in; `dmesg | tail` shows whether the kernel sees it".to_owned(),
                 _ => format!("plug it in, or set bus.{}.port to one that is there: `tidegate ports`", bus.id),
             };
-            let seen = format!("{}: {why}; {}", bus.port, names(here));
-            return vec![Check::fault(AREA, "port-there", seen, fix).of(bus.id.as_str())];
+            let seen = format!("{} {why}; {}", bus.port, names(here));
+            let checks = [Check::fault(AREA, "port-there", seen, fix), lasting(bus, listed)];
+            return checks.into_iter().map(|check| check.of(bus.id.as_str())).collect();
         }
     };
     let shown = if Path::new(&bus.port.to_string()) == path {
@@ -88,7 +89,7 @@ fn device(bus: &BusConfig, listed: Option<&Port>) -> Result<(PathBuf, Metadata),
     let path = match (&bus.port, listed) {
         (PortName::Path(path), _) => path.clone(),
         (PortName::Usb(_), Some(port)) => port.path.clone(),
-        (PortName::Usb(_), None) => return Err("no such USB adapter is plugged in".to_owned()),
+        (PortName::Usb(_), None) => return Err("is not plugged in".to_owned()),
     };
     let facts = std::fs::metadata(&path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => "is not there".to_owned(),
