@@ -253,8 +253,11 @@ fn a_port_that_is_not_there_not_ours_or_not_free_is_told_apart() {
         open_to_all(&device(port), 0o666);
     }
     open_to_all(&device(&barred), 0o600);
-    let mut holder = leashed(Path::new("sleep"));
-    let mut holder = holder.arg("600").stdin(File::open(device(&held)).unwrap()).spawn().unwrap();
+    let mut holder = {
+        // The command has the file, too, and goes with this block.
+        let mut command = leashed(Path::new("sleep"));
+        command.arg("600").stdin(File::open(device(&held)).unwrap()).spawn().unwrap()
+    };
 
     let mut seen = Seen::at("ports", dir.path(), &["port"]);
     seen.expect("port-opens", "free", "ok", &["9600"]);
@@ -473,7 +476,12 @@ fn a_broker_is_told_by_the_step_that_it_refuses() {
     seen.expect("broker-publish", "soon", "ok", &["farm/farm/gw-1/doctor", "come back"]);
     seen.expect("broker-login", "login", "fault", &["otAuthorized", "username"]);
     seen.expect("broker-login", "acl", "ok", &["gw-1"]);
-    seen.expect("broker-publish", "acl", "fault", &["farm/farm/gw-1/doctor", "NotAuthorized", "ACL"]);
+    seen.expect(
+        "broker-publish",
+        "acl",
+        "fault",
+        &["farm/farm/gw-1/doctor: the broker refused it: NotAuthorized", "ACL"],
+    );
     seen.expect("broker-publish", "acl-old", "warning", &["not come back"]);
     seen.expect("broker-login", "web", "fault", &["an MQTT broker"]);
     seen.expect("broker-login", "mute", "fault", &["no answer within"]);

@@ -381,8 +381,11 @@ mod tests {
             assert!(wrong[0].fix.is_some(), "{name}");
         }
         let lagging = with("/sinks/0/lag_s", json!(7_200));
-        let wrong: Vec<&str> =
-            lagging.iter().filter(|check| check.verdict == Verdict::Warning).map(|check| check.check.as_str()).collect();
+        let wrong: Vec<&str> = lagging
+            .iter()
+            .filter(|check| check.verdict == Verdict::Warning)
+            .map(|check| check.check.as_str())
+            .collect();
         assert_eq!(wrong, ["journal-room", "sink-delivers"], "a full journal matters where a sink lags");
     }
 }
