@@ -22,6 +22,7 @@ use e2e::pki::{Authority, Leaf, Pair};
 use e2e::places;
 use e2e::process::leashed;
 use e2e::pty::Port;
+use e2e::road::Stop;
 use e2e::seaweed::{KEY_ID, Seaweed};
 use e2e::talker::Talker;
 use serde_json::Value;
@@ -119,6 +120,27 @@ fn open_to_all(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("our own file");
 }
 
+/// What is looked at where all is well, and is.
+const WELL: [(&str, &str); 17] = [
+    ("agent-answers", ""),
+    ("config-files", ""),
+    ("port-rights", "counter"),
+    ("port-free", "counter"),
+    ("instrument-heard", "counter"),
+    ("disk-write", ""),
+    ("journal-written", ""),
+    ("broker-tls", "cloud"),
+    ("broker-certificate", "cloud"),
+    ("broker-login", "cloud"),
+    ("broker-publish", "cloud"),
+    ("sink-delivers", "cloud"),
+    ("store-put", "lake"),
+    ("store-conditional", "lake"),
+    ("store-read", "lake"),
+    ("clock-skew", ""),
+    ("store-folder", "usb"),
+];
+
 #[test]
 fn where_all_is_well_nothing_is_at_fault_and_nobody_is_disturbed() {
     let dir = tempfile::tempdir().unwrap();
@@ -150,25 +172,7 @@ fn where_all_is_well_nothing_is_at_fault_and_nobody_is_disturbed() {
         let faults: Vec<&Value> = seen.of("fault").collect();
         assert!(faults.is_empty(), "{faults:#?}");
         assert_eq!(seen.code, Some(0));
-        for (check, of) in [
-            ("agent-answers", ""),
-            ("config-files", ""),
-            ("port-rights", "counter"),
-            ("port-free", "counter"),
-            ("instrument-heard", "counter"),
-            ("disk-write", ""),
-            ("journal-written", ""),
-            ("broker-tls", "cloud"),
-            ("broker-certificate", "cloud"),
-            ("broker-login", "cloud"),
-            ("broker-publish", "cloud"),
-            ("sink-delivers", "cloud"),
-            ("store-put", "lake"),
-            ("store-conditional", "lake"),
-            ("store-read", "lake"),
-            ("clock-skew", ""),
-            ("store-folder", "usb"),
-        ] {
+        for (check, of) in WELL {
             let found = seen.find(check, of).unwrap_or_else(|| panic!("{check} {of}: {:#?}", seen.checks));
             assert_eq!(found["verdict"], "ok", "{found:#}");
         }
@@ -397,7 +401,7 @@ fn a_network_that_fails_is_told_by_where() {
     let sinks = agent::mqtt_sink("name", "mqtt://no-such-host.invalid:1883")
         + &agent::mqtt_sink("refused", "mqtt://127.0.0.1:1")
         + &agent::mqtt_sink("hole", &format!("mqtt://{}", hole.address))
-        + &agent::mqtt_sink("proxied", "mqtt://broker.example:1883").trim_end()
+        + agent::mqtt_sink("proxied", "mqtt://broker.example:1883").trim_end()
         + "\nproxy = \"http://127.0.0.1:2\"\n\n";
     write(dir.path(), &(agent::preamble(dir.path(), "1s") + &sinks));
     let mut seen = Seen::at("network", dir.path(), &["network", "broker"]);
@@ -411,7 +415,7 @@ fn a_network_that_fails_is_told_by_where() {
 }
 
 #[test]
-fn a_broker_is_told_by_the_step_that_it_refuses() {
+fn tls_that_fails_is_told_by_which_side_refuses_what() {
     let dir = tempfile::tempdir().unwrap();
     let authority = Authority::new(&dir.path().join("ca"));
     let other = Authority::new(&dir.path().join("other"));
@@ -428,14 +432,6 @@ fn a_broker_is_told_by_the_step_that_it_refuses() {
     let broker = Mosquitto::secured(&dir.path().join("broker"), &listeners);
     let ours_expired = authority.issue(&Leaf { from: "-30 days", until: "-2 days", ..Leaf::client("ours-expired") });
     let ours_foreign = other.issue(&Leaf::client("ours-foreign"));
-    let guarded = Mosquitto::guarded(&dir.path().join("guarded"), "allow_anonymous false\n");
-    let acl = dir.path().join("acl");
-    fs::write(&acl, "topic readwrite elsewhere/#\n").unwrap();
-    let rules = format!("allow_anonymous true\nacl_file {}\n", acl.display());
-    let strict = Mosquitto::guarded(&dir.path().join("strict"), &rules);
-    let web = speaker(b"HTTP/1.1 400 Bad Request\r\n\r\n");
-    let mute = speaker(b"");
-
     let [expired, early, name, foreign, soon] = broker.secured_ports() else { panic!("five listeners") };
     let tls = |sink: &str, port: u16, identity: Option<&Pair>| {
         agent::mqtts_sink(sink, &format!("mqtts://localhost:{port}"), &ca, identity, "")
@@ -448,15 +444,9 @@ fn a_broker_is_told_by_the_step_that_it_refuses() {
         + &tls("ours-expired", *soon, Some(&ours_expired))
         + &tls("ours-foreign", *soon, Some(&ours_foreign))
         + &tls("nobody", *soon, None)
-        + &tls("plain", broker.port(), Some(&device))
-        + &agent::mqtt_sink("login", &guarded.url())
-        + &agent::mqtt_sink("acl", &strict.url())
-        + &agent::mqtt_sink("acl-old", &strict.url()).trim_end()
-        + "\nversion = \"3.1.1\"\n\n"
-        + &agent::mqtt_sink("web", &format!("mqtt://127.0.0.1:{web}"))
-        + &agent::mqtt_sink("mute", &format!("mqtt://127.0.0.1:{mute}"));
+        + &tls("plain", broker.port(), Some(&device));
     write(dir.path(), &(agent::preamble(dir.path(), "1s") + &sinks));
-    let mut seen = Seen::at("brokers", dir.path(), &["broker"]);
+    let mut seen = Seen::at("TLS", dir.path(), &["broker"]);
     let clock = "timedatectl";
     for (sink, words) in [
         ("expired", &["the broker's certificate expired on 20", "is this device's clock right", clock][..]),
@@ -474,6 +464,31 @@ fn a_broker_is_told_by_the_step_that_it_refuses() {
     seen.expect("sink-certificate", "ours-expired", "fault", &["ours expired on 20"]);
     seen.expect("broker-certificate", "soon", "warning", &["4 days from now", "renewed there"]);
     seen.expect("broker-publish", "soon", "ok", &["farm/farm/gw-1/doctor", "come back"]);
+}
+
+#[test]
+fn a_broker_is_told_by_the_step_that_it_refuses() {
+    let dir = tempfile::tempdir().unwrap();
+    let guarded = Mosquitto::guarded(&dir.path().join("guarded"), "allow_anonymous false\n");
+    let acl = dir.path().join("acl");
+    fs::write(&acl, "topic readwrite elsewhere/#\n").unwrap();
+    let rules = format!("allow_anonymous true\nacl_file {}\n", acl.display());
+    let strict = Mosquitto::guarded(&dir.path().join("strict"), &rules);
+    let web = speaker(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+    let mute = speaker(b"");
+    let proxy = Stop::tinyproxy(&dir.path().join("proxy"), 1, None);
+    let sinks = agent::mqtt_sink("login", &guarded.url())
+        + &agent::mqtt_sink("acl", &strict.url())
+        + agent::mqtt_sink("acl-old", &strict.url()).trim_end()
+        + "\nversion = \"3.1.1\"\n\n"
+        + &agent::mqtt_sink("web", &format!("mqtt://127.0.0.1:{web}"))
+        + &agent::mqtt_sink("mute", &format!("mqtt://127.0.0.1:{mute}"))
+        + agent::mqtt_sink("proxy", &guarded.url()).trim_end()
+        + &format!("\nproxy = \"http://127.0.0.1:{}\"\n\n", proxy.port())
+        + agent::mqtt_sink("password", &guarded.url()).trim_end()
+        + &format!("\nusername = \"me\"\npassword_file = \"{}/no-password\"\n\n", dir.path().display());
+    write(dir.path(), &(agent::preamble(dir.path(), "1s") + &sinks));
+    let mut seen = Seen::at("brokers", dir.path(), &["broker"]);
     seen.expect("broker-login", "login", "fault", &["otAuthorized", "username"]);
     seen.expect("broker-login", "acl", "ok", &["gw-1"]);
     seen.expect(
@@ -485,6 +500,8 @@ fn a_broker_is_told_by_the_step_that_it_refuses() {
     seen.expect("broker-publish", "acl-old", "warning", &["not come back"]);
     seen.expect("broker-login", "web", "fault", &["an MQTT broker"]);
     seen.expect("broker-login", "mute", "fault", &["no answer within"]);
+    seen.expect("broker-reached", "proxy", "fault", &["the proxy http://127.0.0.1", "let 127.0.0.1"]);
+    seen.expect("broker-files", "password", "fault", &["no-password"]);
 }
 
 /// A sink to a store behind a desk, with the agent's key.
@@ -511,10 +528,11 @@ fn a_store_is_told_by_what_it_refuses() {
     fs::write(&wrong, "wrongwrongwrongwrongwrongwrongwrongwrong").unwrap();
     let gone: PathBuf = dir.path().join("no-secret");
     let desk = || Desk::to(moto.port());
-    let [ignores, refuses, denies, skews] = [desk(), desk(), desk(), desk()];
+    let [ignores, refuses, denies, bars, skews] = [desk(), desk(), desk(), desk(), desk()];
     ignores.rule_with("PUT ", "if-none-match", Fate::Without("if-none-match"), usize::MAX);
     refuses.rule_with("PUT ", "if-none-match", Fate::Answer(501, "NotImplemented"), usize::MAX);
     denies.rule("PUT ", Fate::Answer(403, "AccessDenied"), usize::MAX);
+    bars.rule("", Fate::Answer(403, "AccessDenied"), usize::MAX);
     skews.rule("PUT ", Fate::Answer(403, "RequestTimeTooSkewed"), usize::MAX);
     let endpoint = store.endpoint();
     let sinks = agent::s3_sink_at("secret", &endpoint, "doctor-refused", "")
@@ -526,6 +544,7 @@ fn a_store_is_told_by_what_it_refuses() {
         + &lake("ignores", &ignores.endpoint(), BUCKET, &secret)
         + &lake("refuses", &refuses.endpoint(), BUCKET, &secret)
         + &lake("denies", &denies.endpoint(), BUCKET, &secret)
+        + &lake("bars", &bars.endpoint(), BUCKET, &secret)
         + &lake("skews", &skews.endpoint(), BUCKET, &secret)
         + &lake("web", &format!("http://127.0.0.1:{}", speaker(b"220 smtp\r\n")), BUCKET, &secret)
         + &agent::file_sink("stick", &dir.path().join("no/such/stick"), "ndjson")
@@ -538,7 +557,8 @@ fn a_store_is_told_by_what_it_refuses() {
     seen.expect("store-credentials", "empty", "fault", &["no credentials", "no-secret"]);
     seen.expect("store-conditional", "ignores", "warning", &["takes no notice", "whole"]);
     seen.expect("store-conditional", "refuses", "warning", &["does not take", "whole"]);
-    seen.expect("store-put", "denies", "fault", &["AccessDenied", "s3:PutObject"]);
+    seen.expect("store-put", "denies", "warning", &["AccessDenied", "s3:PutObject", "can be read"]);
+    seen.expect("store-put", "bars", "fault", &["AccessDenied", "s3:PutObject"]);
     seen.expect("store-credentials", "skews", "fault", &["RequestTimeTooSkewed", "clock"]);
     seen.expect("store-reached", "web", "fault", &["endpoint"]);
     seen.expect("store-folder", "stick", "fault", &["is not there", "plug the stick in"]);

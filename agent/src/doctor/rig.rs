@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use ::journal::Probe;
 
-use super::{Agent, Looked, Patient};
+use super::{Agent, Patient};
 use crate::clock::Clock;
 use crate::config::{Layers, load};
-use crate::control::check::Verdict;
+use crate::control::check::{Check, Verdict};
 
 /// A patient and its folder.
 pub struct Rig {
@@ -58,7 +58,7 @@ impl Rig {
 
 /// Name, verdict and what was seen of each check of this name.
 #[track_caller]
-pub fn one(checks: Looked, name: &str) -> (Verdict, String) {
+pub fn one(checks: &[Check], name: &str) -> (Verdict, String) {
     let found: Vec<_> = checks.iter().filter(|check| check.check == name).collect();
     assert_eq!(found.len(), 1, "{name} in {checks:#?}");
     let is_told = found[0].verdict == Verdict::Ok || found[0].fix.as_ref().is_some_and(|fix| !fix.is_empty());

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use lake::Home;
 use rustix::fs::statvfs;
 use tokio::time::timeout;
 
@@ -25,6 +26,8 @@ use crate::telemetry::health::{Conditional, SinkHealth};
 const AREA: Area = Area::Store;
 /// What is put.
 const PROBE: &[u8] = b"tidegate doctor\n";
+/// Codes of a store that knows us and does not let us.
+const DENIED: [&str; 2] = ["AccessDenied", "403"];
 const KIND: &str = "text/plain";
 /// A day of a busy device.
 const FREE_BYTES_WARNING: u64 = 64 << 20;
@@ -140,7 +143,9 @@ async fn of_bucket(patient: &Patient, config: &Config, sink: &SinkConfig, s3: &S
         Err(_) => Some(format!("no answer within {} s", (STEP_LIMIT * 2).as_secs())),
     };
     if let Some(words) = words {
-        return vec![refused(&words, s3, &key, delivers)];
+        let is_denied = said(&words).is_some_and(|code| DENIED.contains(&code));
+        let may_work = delivers || (is_denied && reads_its_own(patient, config, s3, &bucket).await);
+        return vec![refused(&words, s3, &key, may_work)];
     }
     let mut checks = vec![
         Check::ok(AREA, "store-credentials", "the store knows them"),
@@ -150,6 +155,14 @@ async fn of_bucket(patient: &Patient, config: &Config, sink: &SinkConfig, s3: &S
     let got = timeout(STEP_LIMIT, bucket.get(&key, 1 << 10)).await;
     checks.push(read_back(got));
     checks
+}
+
+/// Whether the device may look at its own manifest of today, there or not: a policy often names what it writes and nothing
+/// else, and then the probe is refused where readings are not.
+async fn reads_its_own(patient: &Patient, config: &Config, s3: &S3Config, bucket: &Bucket) -> bool {
+    let (prefix, site, device) = (s3.lake.prefix.clone(), config.device.site.clone(), config.device.id.clone());
+    let key = Home { prefix, site, device }.manifest_key(patient.clock.now().day());
+    matches!(timeout(STEP_LIMIT, bucket.get(&key, 0)).await, Ok(Ok(_)))
 }
 
 fn conditional(seen: Option<Conditional>) -> Check {
@@ -183,11 +196,15 @@ fn read_back(got: Result<Result<Found, ShelfError>, tokio::time::error::Elapsed>
     }
 }
 
+/// The store's own word for it, where it has said one.
+fn said(words: &str) -> Option<&str> {
+    words.strip_prefix("the store says ")?.split(':').next()
+}
+
 /// A put that did not come to be, by the store's own word for it.
-fn refused(words: &str, s3: &S3Config, key: &str, delivers: bool) -> Check {
-    let said = words.strip_prefix("the store says ").and_then(|rest| rest.split(':').next());
+fn refused(words: &str, s3: &S3Config, key: &str, may_work: bool) -> Check {
     let bucket = &s3.bucket;
-    match said {
+    match said(words) {
         None if words.starts_with("no credentials") => {
             let fix = "mend what [sink.NAME.credentials] names";
             Check::fault(AREA, "store-credentials", words, fix)
@@ -213,15 +230,14 @@ fn refused(words: &str, s3: &S3Config, key: &str, delivers: bool) -> Check {
             Check::fault(AREA, "store-put", words, format!("the bucket {bucket} is in another region: set `region`"))
         }
         // Policies often let a device write its readings and nothing else.
-        Some("AccessDenied" | "403") if delivers => {
-            let fix = format!("allow s3:PutObject on {key}, or leave it: readings are delivered");
+        Some(code) if DENIED.contains(&code) && may_work => {
+            let fix = format!("allow s3:PutObject on {key}, or leave it: what the device has there can be read");
             Check::warning(AREA, "store-put", words, fix)
         }
-        Some("AccessDenied" | "403") => {
+        Some(code) if DENIED.contains(&code) => {
             let prefix = s3.lake.prefix.as_str();
-            let fix = format!(
-                "allow s3:PutObject and s3:GetObject on {bucket}/{prefix}*; where the policy names readings/ and manifests/ alone, that may be all"
-            );
+            let fix =
+                format!("allow s3:PutObject and s3:GetObject on {bucket}/{prefix}*, or on what docs/CLOUD.md lists");
             Check::fault(AREA, "store-put", words, fix)
         }
         Some(_) => Check::fault(AREA, "store-put", words, "what does the store's own log say?"),

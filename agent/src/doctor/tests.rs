@@ -23,8 +23,8 @@ fn a_raspberry_pi_tells_of_its_supply_now_and_since_the_boot() {
         ("40000", Verdict::Ok, Verdict::Warning),
     ] {
         rig.put(THROTTLED, &format!("{bits}\n"));
-        assert_eq!(one(board::power(&rig.patient), "power-supply").0, supply, "{bits}");
-        assert_eq!(one(board::power(&rig.patient), "throttled").0, slowed, "{bits}");
+        assert_eq!(one(&board::power(&rig.patient), "power-supply").0, supply, "{bits}");
+        assert_eq!(one(&board::power(&rig.patient), "throttled").0, slowed, "{bits}");
     }
 }
 
@@ -34,11 +34,11 @@ fn a_voltage_monitor_is_heard_where_the_firmware_says_nothing() {
     rig.put("/sys/class/hwmon/hwmon0/name", "cpu_thermal\n");
     rig.put("/sys/class/hwmon/hwmon1/name", "rpi_volt\n");
     rig.put("/sys/class/hwmon/hwmon1/in0_lcrit_alarm", "1\n");
-    let (verdict, seen) = one(board::power(&rig.patient), "power-supply");
+    let (verdict, seen) = one(&board::power(&rig.patient), "power-supply");
     assert_eq!(verdict, Verdict::Fault);
     assert!(seen.contains("rpi_volt"), "{seen}");
     rig.put("/sys/class/hwmon/hwmon1/in0_lcrit_alarm", "0\n");
-    assert_eq!(one(board::power(&rig.patient), "power-supply").0, Verdict::Ok);
+    assert_eq!(one(&board::power(&rig.patient), "power-supply").0, Verdict::Ok);
 }
 
 #[test]
@@ -48,23 +48,23 @@ fn heat_memory_load_and_a_watchdog_that_nobody_feeds() {
     rig.put("/sys/class/thermal/thermal_zone1/type", "cpu-thermal\n");
     for (temp, verdict) in [("51234", Verdict::Ok), ("84500", Verdict::Warning), ("99000", Verdict::Fault)] {
         rig.put("/sys/class/thermal/thermal_zone1/temp", temp);
-        let (found, seen) = one(board::temperature(&rig.patient), "temperature");
+        let (found, seen) = one(&board::temperature(&rig.patient), "temperature");
         assert_eq!(found, verdict, "{seen}");
         assert!(seen.contains("cpu-thermal"), "the hottest counts: {seen}");
     }
     for (kib, verdict) in [(300_000, Verdict::Ok), (40_000, Verdict::Warning), (9_000, Verdict::Fault)] {
         rig.put("/proc/meminfo", &format!("MemTotal: 500000 kB\nMemFree: 1 kB\nMemAvailable: {kib} kB\n"));
-        assert_eq!(one(board::memory(&rig.patient), "memory").0, verdict, "{kib}");
+        assert_eq!(one(&board::memory(&rig.patient), "memory").0, verdict, "{kib}");
     }
     rig.put("/proc/stat", "cpu  1\ncpu0 1\ncpu1 1\nintr 1\n");
     for (load, verdict) in [("9.9 9.9 1.20 1/2 3", Verdict::Ok), ("0 0 4.20 1/2 3", Verdict::Warning)] {
         rig.put("/proc/loadavg", load);
-        assert_eq!(one(board::load(&rig.patient), "load").0, verdict, "{load}");
+        assert_eq!(one(&board::load(&rig.patient), "load").0, verdict, "{load}");
     }
     rig.put("/sys/class/watchdog/watchdog0/identity", "Broadcom BCM2835 Watchdog timer\n");
     for (state, verdict) in [("active", Verdict::Ok), ("inactive", Verdict::Warning)] {
         rig.put("/sys/class/watchdog/watchdog0/state", state);
-        assert_eq!(one(board::watchdog(&rig.patient), "hardware-watchdog").0, verdict);
+        assert_eq!(one(&board::watchdog(&rig.patient), "hardware-watchdog").0, verdict);
     }
 }
 
@@ -82,7 +82,7 @@ fn a_chip_tells_how_much_of_its_life_is_spent() {
     ] {
         rig.put("/sys/block/mmcblk0/device/life_time", life);
         rig.put("/sys/block/mmcblk0/device/pre_eol_info", reserve);
-        let (found, seen) = one(disk::wear(&rig.patient), "disk-wear");
+        let (found, seen) = one(&disk::wear(&rig.patient), "disk-wear");
         assert_eq!(found, verdict, "{life} {reserve}");
         assert!(seen.contains(words), "{seen}");
     }
@@ -96,7 +96,7 @@ fn a_journal_on_a_file_system_that_forgets_or_is_read_only() {
         let text = format!("1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 8:2 / {at} rw - {kind} /dev/x {options}\n");
         rig.put("/proc/self/mountinfo", &text);
         let checks = disk::mounted(&rig.patient);
-        (one(checks.clone(), "disk-mount").0, one(checks, "disk-filesystem").0)
+        (one(&checks, "disk-mount").0, one(&checks, "disk-filesystem").0)
     };
     assert_eq!(mount("ext4", "rw"), (Verdict::Ok, Verdict::Ok));
     assert_eq!(mount("ext4", "ro,errors=remount-ro"), (Verdict::Fault, Verdict::Ok));
@@ -109,15 +109,15 @@ fn a_journal_on_a_file_system_that_forgets_or_is_read_only() {
 fn a_board_without_a_keeper_of_time_and_with_an_empty_battery() {
     let rig = Rig::new("");
     rig.put("/proc/17/comm", "bash\n");
-    assert_eq!(one(clock::here(&rig.patient), "clock-service").0, Verdict::Warning);
+    assert_eq!(one(&clock::here(&rig.patient), "clock-service").0, Verdict::Warning);
     rig.put("/proc/18/comm", "chronyd\n");
-    let (verdict, seen) = one(clock::here(&rig.patient), "clock-service");
+    let (verdict, seen) = one(&clock::here(&rig.patient), "clock-service");
     assert_eq!((verdict, seen.as_str()), (Verdict::Ok, "chronyd runs"));
-    assert_eq!(one(clock::here(&rig.patient), "clock-battery").0, Verdict::Ok, "none is no fault");
+    assert_eq!(one(&clock::here(&rig.patient), "clock-battery").0, Verdict::Ok, "none is no fault");
     rig.put("/sys/class/rtc/rtc0/name", "rtc-ds1307\n");
     for (date, verdict) in [("2000-01-01", Verdict::Warning), ("2026-11-23", Verdict::Ok)] {
         rig.put("/sys/class/rtc/rtc0/date", date);
-        assert_eq!(one(clock::here(&rig.patient), "clock-battery").0, verdict, "{date}");
+        assert_eq!(one(&clock::here(&rig.patient), "clock-battery").0, verdict, "{date}");
     }
 }
 
@@ -133,30 +133,30 @@ fn interfaces_routes_and_resolvers_that_are_not_there() {
     rig.put("/proc/net/ipv6_route", reject);
     rig.put("/etc/resolv.conf", "# nothing\n");
     let here = || network::here(&rig.patient);
-    assert_eq!(one(here(), "network-interface").0, Verdict::Fault);
-    assert_eq!(one(here(), "network-route").0, Verdict::Warning);
-    assert_eq!(one(here(), "network-resolver").0, Verdict::Fault);
+    assert_eq!(one(&here(), "network-interface").0, Verdict::Fault);
+    assert_eq!(one(&here(), "network-route").0, Verdict::Warning);
+    assert_eq!(one(&here(), "network-resolver").0, Verdict::Fault);
     rig.put("/sys/class/net/wwan0/operstate", "unknown\n");
     rig.put("/proc/net/ipv6_route", &reject.replace("00200200 lo", "00450003 wwan0"));
     rig.put("/etc/resolv.conf", "nameserver 10.0.0.1\n");
-    assert_eq!(one(here(), "network-interface"), (Verdict::Ok, "wwan0 up".to_owned()));
-    assert_eq!(one(here(), "network-route").0, Verdict::Ok);
-    assert_eq!(one(here(), "network-resolver"), (Verdict::Ok, "10.0.0.1".to_owned()));
+    assert_eq!(one(&here(), "network-interface"), (Verdict::Ok, "wwan0 up".to_owned()));
+    assert_eq!(one(&here(), "network-route").0, Verdict::Ok);
+    assert_eq!(one(&here(), "network-resolver"), (Verdict::Ok, "10.0.0.1".to_owned()));
     rig.put("/proc/net/route", &format!("{header}eth0\t00000000\t0101A8C0\t0003\t0\t0\t0\t00000000\n"));
-    assert_eq!(one(here(), "network-route"), (Verdict::Ok, "by eth0".to_owned()));
+    assert_eq!(one(&here(), "network-route"), (Verdict::Ok, "by eth0".to_owned()));
     assert!(network::here(&Rig::new("").patient).is_empty(), "who sends nowhere needs no network");
 }
 
 #[test]
 fn a_key_that_everybody_reads_and_a_file_that_is_not_there() {
     let rig = Rig::new(&format!("{FAR}username = \"me\"\npassword_file = \"{{dir}}/secret\"\n"));
-    assert_eq!(one(configuration::files(&rig.patient), "config-files").0, Verdict::Fault);
+    assert_eq!(one(&configuration::files(&rig.patient), "config-files").0, Verdict::Fault);
     let secret = rig.path().join("secret");
     fs::write(&secret, "sesame\n").expect("a file");
     for (mode, verdict) in [(0o644, Verdict::Warning), (0o640, Verdict::Ok)] {
         fs::set_permissions(&secret, fs::Permissions::from_mode(mode)).expect("ours");
         let checks = configuration::files(&rig.patient);
-        assert_eq!(one(checks.clone(), "config-secrets").0, verdict);
+        assert_eq!(one(&checks, "config-secrets").0, verdict);
         assert!(!format!("{checks:?}").contains("sesame"));
     }
 }
@@ -178,13 +178,13 @@ fn who_runs_the_agent_is_asked_for_and_not_who_looks() {
         "Uid:\t64998\t64998\t64998\t64998\nGid:\t64998\t64998\t64998\t64998\nGroups:\t64998\n",
     );
     rig.put("/etc/passwd", "root:x:0:0::/root:/bin/sh\ntidegate:x:64998:64998::/:/bin/false\n");
-    let (verdict, seen) = one(configuration::files(&rig.patient), "config-files");
+    let (verdict, seen) = one(&configuration::files(&rig.patient), "config-files");
     assert_eq!(verdict, Verdict::Fault, "{seen}");
     assert!(seen.contains("can not be read by tidegate (mode 600)"), "{seen}");
-    assert_eq!(one(disk::folder(&rig.patient), "disk-folder").0, Verdict::Fault, "nor may it write there");
+    assert_eq!(one(&disk::folder(&rig.patient), "disk-folder").0, Verdict::Fault, "nor may it write there");
     assert_ne!(people::Person::of(&rig.patient), people::Person::Us);
     let version = super::program::agent(&rig.patient);
-    assert_eq!(one(version, "agent-version").0, Verdict::Warning, "an upgrade that was not started");
+    assert_eq!(one(&version, "agent-version").0, Verdict::Warning, "an upgrade that was not started");
 }
 
 #[test]
@@ -198,8 +198,9 @@ fn a_console_on_the_port_a_holder_and_what_is_there_instead() {
     rig.put("/proc/consoles", "tty0 -WU (EC p ) 4:1\nnull -W- (EC p a) 204:64\n");
     rig.put("/proc/99/comm", "agetty\n");
     let of = |bus: &str, name: &str| {
-        let checks = port::ports(&rig.patient).into_iter().filter(|check| check.of.as_deref() == Some(bus)).collect();
-        one(checks, name)
+        let checks: Vec<_> =
+            port::ports(&rig.patient).into_iter().filter(|check| check.of.as_deref() == Some(bus)).collect();
+        one(&checks, name)
     };
     assert_eq!(of("pond", "port-console").0, Verdict::Fault);
     let (verdict, seen) = of("gone", "port-there");
@@ -211,9 +212,9 @@ fn a_console_on_the_port_a_holder_and_what_is_there_instead() {
 fn a_quarantine_is_told_and_an_empty_folder_is_not_opened() {
     let rig = Rig::new("");
     assert!(journal::reads(&rig.patient).is_empty(), "nothing was written yet");
-    assert_eq!(one(journal::quarantine(&rig.patient), "journal-quarantine").0, Verdict::Ok);
+    assert_eq!(one(&journal::quarantine(&rig.patient), "journal-quarantine").0, Verdict::Ok);
     fs::create_dir_all(rig.patient.journal.join("quarantine/g1")).expect("a folder");
-    assert_eq!(one(journal::quarantine(&rig.patient), "journal-quarantine").0, Verdict::Warning);
+    assert_eq!(one(&journal::quarantine(&rig.patient), "journal-quarantine").0, Verdict::Warning);
 }
 
 /// Every name that stands in the code is in the list, and the other way round; what is made of it at run time is held

@@ -36,8 +36,10 @@ const ECHO_LIMIT: Duration = Duration::from_secs(2);
 pub struct Errand<'a> {
     /// MQTT client id. Nobody else may be connected as this.
     pub client_id: &'a str,
-    /// What is listened to, and published to.
+    /// What is published to.
     pub topic: &'a str,
+    /// Whether it is listened to, too. There are brokers that close the connection over a topic that they forbid.
+    pub listens: bool,
 }
 
 /// What a visit found.
@@ -111,7 +113,7 @@ async fn once(
     let stop = CancellationToken::new();
     let ended = {
         let mut driven = pin!(session.drive(&stop, pending(), || &pipe));
-        let talked = talk(held.clone(), &roads.ears, errand.topic);
+        let talked = talk(held.clone(), &roads.ears, errand);
         tokio::select! {
             end = &mut driven => words(end),
             () = sleep(limit) => slow(limit, &course.stage()),
@@ -132,15 +134,16 @@ async fn once(
     Err((course.ended_at(), ended))
 }
 
-/// Publishes to a topic that is listened to; whether it came back.
-async fn talk(mut held: watch::Receiver<Option<Pipe>>, ears: &Ears, topic: &str) -> Result<bool, String> {
+/// Publishes; whether it came back.
+async fn talk(mut held: watch::Receiver<Option<Pipe>>, ears: &Ears, errand: Errand<'_>) -> Result<bool, String> {
     let pipe = held.wait_for(Option::is_some).await.map(|held| held.clone());
     let Ok(Some(pipe)) = pipe else { return pending().await };
-    let topics = vec![topic.to_owned()];
+    let topics = vec![errand.topic.to_owned()];
     let mut heard = ears.open(topics.clone());
     // A device need not be allowed to listen.
-    let is_listening = pipe.subscribe(&topics).await.is_ok();
-    let message = Message { topic: topic.to_owned(), payload: Bytes::from_static(PAYLOAD), ..Message::default() };
+    let is_listening = errand.listens && pipe.subscribe(&topics).await.is_ok();
+    let message =
+        Message { topic: errand.topic.to_owned(), payload: Bytes::from_static(PAYLOAD), ..Message::default() };
     let Some(sent) = pipe.send(&message).await else { return pending().await };
     sent.confirmed().await.map_err(|error| error.to_string())?;
     Ok(is_listening && timeout(ECHO_LIMIT, heard.recv()).await.is_ok_and(|heard| heard.is_some()))
