@@ -1,12 +1,13 @@
 //! What the documents show is right: every `toml` block runs through `check`, every command of the guide to instruments
 //! prints what stands below it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use tidegate::config::{Config, Layers, load};
+use tidegate::doctor::CHECKS;
 
 fn blocks(document: &str, language: &str) -> String {
     each_block(document, language).join(if language == "toml" { "\n" } else { "" })
@@ -95,6 +96,20 @@ fn the_packages_default_configuration_is_right_with_and_without_its_comments() {
     let config = checked(&taken_up.join("\n"));
     assert_eq!((config.buses.len(), config.sinks.len()), (1, 1));
     assert_eq!(config.device.id.to_string(), "pond-gw-1");
+}
+
+/// Every check that there is has a row in the table, in order, and every row is a check.
+#[test]
+fn operations_says_what_each_check_of_doctor_means() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    let text = fs::read_to_string(root.join("docs/OPERATIONS.md")).expect("a document");
+    let (_, table) = text.split_once("| check | what is looked at |").expect("the table");
+    let table = table.split("\n\n").next().expect("its end");
+    let rows: BTreeMap<&str, &str> =
+        table.lines().filter_map(|line| line.strip_prefix("| `")?.trim_end_matches('|').split_once("` | ")).collect();
+    let checks: BTreeSet<&str> = CHECKS.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+    assert_eq!(rows.keys().copied().collect::<BTreeSet<_>>(), checks);
+    assert!(rows.values().all(|meaning| meaning.trim().len() > 10), "{rows:#?}");
 }
 
 /// Every command of the guide, run as it stands there, prints what stands below it.

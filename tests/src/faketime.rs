@@ -19,16 +19,21 @@ fn library() -> String {
     found.last().expect("tests/run installs faketime")
 }
 
-/// An agent in `dir` for which it is what was last `set` there.
-pub fn launched(dir: &Path, config: &str) -> Agent {
-    let env = [
+/// What makes it so for a program with the clock in `dir`.
+pub fn env(dir: &Path) -> Vec<(&'static str, String)> {
+    vec![
         ("LD_PRELOAD", library()),
         ("FAKETIME_TIMESTAMP_FILE", dir.join(CLOCK).display().to_string()),
         ("FAKETIME_NO_CACHE", "1".to_owned()),
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
         ("DONT_FAKE_MONOTONIC", "1".to_owned()),
         ("NO_FAKE_STAT", "1".to_owned()),
-    ];
+    ]
+}
+
+/// An agent in `dir` for which it is what was last `set` there.
+pub fn launched(dir: &Path, config: &str) -> Agent {
+    let env = env(dir);
     let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (*name, value.as_str())).collect();
     Agent::launched_with(dir, config, &env)
 }

@@ -77,6 +77,20 @@ impl Mosquitto {
         broker
     }
 
+    /// A broker that runs, and lets in and lets do what these lines of its configuration say.
+    pub fn guarded(dir: &Path, rules: &str) -> Self {
+        let mut broker = Self::with_listeners(dir, &[]);
+        let conf = dir.join("mosquitto.conf");
+        let mut text = fs::read_to_string(&conf).expect("it was just written").replace("allow_anonymous true\n", rules);
+        // With these 2.0.11 closes the connection over a message that it has refused, and has confirmed so.
+        for line in ["max_queued_messages 0\n", "max_queued_bytes 0\n"] {
+            text = text.replace(line, "");
+        }
+        fs::write(conf, text).expect("write the broker's configuration");
+        broker.start();
+        broker
+    }
+
     /// A broker that runs in a network namespace, which `under` enters, and listens on all addresses there.
     pub fn started_within(under: Vec<String>, dir: &Path) -> Self {
         fs::create_dir_all(dir).expect("make a folder in the story's folder");

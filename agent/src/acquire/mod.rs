@@ -28,5 +28,5 @@ mod trial;
 mod usb;
 
 pub use bus::{Bus, Wanted};
-pub use port::advice;
+pub use port::{advice, try_open};
 pub use trial::{Judged, Sight, Totals, Trial, converse};

@@ -55,6 +55,11 @@ pub fn open(bus: &BusConfig) -> io::Result<SerialStream> {
     builder.open_native_async().map_err(io::Error::from)
 }
 
+/// Opens the bus's port, and closes it again. Within a runtime.
+pub fn try_open(bus: &BusConfig) -> io::Result<()> {
+    open(bus).map(drop)
+}
+
 /// Takes `HUPCL` from the port: DTR does not fall when it is closed, so that a board which resets by it does so once,
 /// when it is plugged in, and not each time that the agent starts.
 fn keep_lines_raised(path: &PathBuf) -> io::Result<File> {

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::config::PortName;
+
 /// Where the kernel and udev show what there is; other folders in tests.
 #[derive(Debug, Clone)]
 pub struct Places {
@@ -49,6 +51,30 @@ pub struct Holder {
     pub pid: u32,
     /// What it is called.
     pub name: String,
+}
+
+impl Port {
+    /// Whether a configuration means this one by that name.
+    pub fn is(&self, name: &PortName) -> bool {
+        match name {
+            PortName::Path(path) => *path == self.path || fs::canonicalize(path).is_ok_and(|path| path == self.path),
+            PortName::Usb(name) => self.usb.as_ref().is_some_and(|usb| {
+                let wanted = name.to_string();
+                *usb == wanted || (name.serial.is_none() && usb.starts_with(&format!("{wanted}:")))
+            }),
+        }
+    }
+
+    /// The name for a configuration that stays when the adapters come in another order, where it has one.
+    pub fn lasting_name(&self) -> Option<String> {
+        let by_id = self.links.first().map(|link| link.display().to_string());
+        by_id.or_else(|| self.usb.clone())
+    }
+}
+
+/// Who has this device file open, as far as this user may see.
+pub fn held_by(places: &Places, device: &Path) -> Vec<Holder> {
+    holders(places).remove(device).unwrap_or_default()
 }
 
 /// All ports behind which there is hardware, by name.

@@ -6,6 +6,7 @@
 mod check;
 mod config;
 mod demo;
+mod doctor;
 mod journal;
 mod lake;
 mod ports;
@@ -72,6 +73,8 @@ enum Command {
     Top,
     /// One archive of all that helps who helps, without secrets
     SupportBundle(support::Args),
+    /// What is wrong, from the port to the lake: each check with evidence and the fix
+    Doctor(doctor::Args),
     /// Readings and events from the journal
     Tail(tail::Args),
     /// What is on disk: stat, export, verify, repair
@@ -162,6 +165,8 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         #[cfg(feature = "top")]
         Command::Top => top::main(&load(&cli.config)?),
         Command::SupportBundle(args) => support::main(args, &Layers::of_process(&cli.config), cli.json),
+        // Also with a configuration that does not load, and without an agent.
+        Command::Doctor(args) => doctor::main(args, &cli.config, cli.json),
         Command::Tail(args) => tail::main(args, &load(&cli.config)?, cli.json),
         Command::Journal(args) => {
             if let Some(ended) = args.probe() {

@@ -5,7 +5,6 @@
 //! is opened. Exit 0, also where there is none.
 
 use std::io::Write;
-use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -13,7 +12,7 @@ use serde_json::json;
 use super::Exit;
 use super::screen::{self, Paint, paint};
 use crate::acquire::ports::{Places, Port, list};
-use crate::config::{Config, PortName};
+use crate::config::Config;
 
 pub fn main(config: Option<&Arc<Config>>, is_json: bool) -> anyhow::Result<Exit> {
     let ports = list(&Places::default())?;
@@ -43,18 +42,7 @@ pub fn main(config: Option<&Arc<Config>>, is_json: bool) -> anyhow::Result<Exit>
 
 /// The bus of the configuration that a port is for.
 fn bus_of(config: &Config, port: &Port) -> Option<String> {
-    let is_it = |name: &PortName| match name {
-        PortName::Path(path) => is_same(path, &port.path),
-        PortName::Usb(name) => port.usb.as_ref().is_some_and(|usb| {
-            let wanted = name.to_string();
-            *usb == wanted || (name.serial.is_none() && usb.starts_with(&format!("{wanted}:")))
-        }),
-    };
-    config.buses.iter().find(|bus| is_it(&bus.port)).map(|bus| bus.id.to_string())
-}
-
-fn is_same(path: &Path, port: &Path) -> bool {
-    path == port || std::fs::canonicalize(path).is_ok_and(|path| path == port)
+    config.buses.iter().find(|bus| port.is(&bus.port)).map(|bus| bus.id.to_string())
 }
 
 fn text(port: &Port, bus: Option<&str>, is_coloured: bool) -> String {

@@ -123,7 +123,7 @@ impl Clock {
         let step_ms = offset_ms - shared.offset_ms.swap(offset_ms, Ordering::Relaxed);
         let is_step = step_ms.abs() >= STEP_MS_MIN;
         let was_trusted = shared.is_trusted.load(Ordering::Relaxed);
-        let is_plausible = wall.as_millis() >= PLAUSIBLE_FROM_MS;
+        let is_plausible = is_plausible(wall);
         // Only while the answer decides: neither chronyd is to be woken every second for ever, nor a log of audited calls
         // to be filled with adjtimex.
         let voucher = if was_trusted { None } else { shared.source.voucher() };
@@ -146,6 +146,11 @@ impl Clock {
     fn anchors(&self) -> MutexGuard<'_, Anchors> {
         self.shared.anchors.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether it can be that late, or that early: false for a board that starts in 1970.
+pub fn is_plausible(wall: Timestamp) -> bool {
+    wall.as_millis() >= PLAUSIBLE_FROM_MS
 }
 
 fn signed(millis: u64) -> i64 {

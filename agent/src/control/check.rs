@@ -61,6 +61,21 @@ pub enum Area {
 }
 
 impl Area {
+    /// All of them, in order.
+    pub const ALL: [Area; 11] = [
+        Area::Program,
+        Area::Configuration,
+        Area::Board,
+        Area::Port,
+        Area::Instrument,
+        Area::Clock,
+        Area::Disk,
+        Area::Journal,
+        Area::Network,
+        Area::Broker,
+        Area::Store,
+    ];
+
     /// The word in JSON and on the screen.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -305,4 +320,72 @@ fn certificate(tls: &TlsStatus, area: Area) -> Option<Check> {
         }
         _ => Check::ok(area, NAME, format!("valid until {}, {days} days from now", end.day())),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// A status in which all is well, with one change.
+    fn with(pointer: &str, value: Value) -> Vec<Check> {
+        let mut status = json!({
+            "version": "0.1.0", "device": "gw-1", "site": "farm", "epoch": "e", "uptime_s": 60,
+            "config": {"revision": "r1", "hash": "h", "last": {"revision": "r1", "status": "applied", "errors": []}},
+            "clock": {"state": "synced"},
+            "journal": {"state": "ok", "error": null, "head": 9, "tail": 1, "bytes": 95, "bytes_max": 100,
+                "at_risk_readings": 0, "dropped_total": 0},
+            "instruments": [{"id": "do", "bus": "pond", "state": "up", "last_reading_at": null, "readings_total": 8,
+                "frames_refused_total": 0, "polls_failed_total": 0, "polls_skipped_total": 0, "readings_overrun_total": 0,
+                "last_error": null, "values": {}}],
+            "sinks": [{"id": "lake", "type": "s3", "state": "ok", "lag_readings": 0, "lag_s": 0, "delivered_total": 8,
+                "quarantined_batches": 0, "last_success_at": null, "last_error": null,
+                "tls": {"not_before": null, "not_after": "2027-01-01T00:00:00Z", "days_left": 60, "broker_not_after": null,
+                    "broker_days_left": null, "version": null, "alpn": null, "is_resumed": false, "problem": null},
+                "credentials": {"not_after": null, "problem": null}}],
+        });
+        if !pointer.is_empty() {
+            *status.pointer_mut(pointer).unwrap_or_else(|| panic!("no {pointer}")) = value;
+        }
+        of_status(&serde_json::from_value(status).expect("a status"))
+    }
+
+    #[test]
+    fn each_thing_that_can_be_wrong_in_a_status_is_one_check_with_a_fix() {
+        let well = with("", Value::Null);
+        assert!(well.iter().all(|check| check.verdict == Verdict::Ok && check.fix.is_none()), "{well:#?}");
+        assert!(well.is_sorted_by_key(|check| check.area));
+        for (pointer, value, name, verdict) in [
+            ("/config/last/status", json!("rolled-back"), "config-revision", Verdict::Warning),
+            ("/instruments/0/state", json!("silent"), "instrument-heard", Verdict::Fault),
+            ("/instruments/0/state", json!("garbled"), "instrument-heard", Verdict::Fault),
+            ("/instruments/0/state", json!("down"), "instrument-heard", Verdict::Fault),
+            ("/clock/state", json!("untrusted"), "clock-trust", Verdict::Warning),
+            ("/journal/error", json!("No space left on device"), "journal-written", Verdict::Fault),
+            ("/journal/dropped_total", json!(3), "journal-losses", Verdict::Fault),
+            ("/sinks/0/state", json!("retrying"), "sink-delivers", Verdict::Fault),
+            ("/sinks/0/state", json!("failed"), "sink-delivers", Verdict::Fault),
+            ("/sinks/0/state", json!("holding"), "sink-delivers", Verdict::Warning),
+            ("/sinks/0/state", json!("spent"), "sink-delivers", Verdict::Warning),
+            ("/sinks/0/quarantined_batches", json!(1), "sink-quarantine", Verdict::Fault),
+            ("/sinks/0/tls/days_left", json!(-1), "sink-certificate", Verdict::Fault),
+            ("/sinks/0/tls/days_left", json!(3), "sink-certificate", Verdict::Warning),
+            ("/sinks/0/tls/problem", json!("no key"), "sink-certificate", Verdict::Fault),
+            ("/sinks/0/credentials/problem", json!("403"), "sink-credentials", Verdict::Fault),
+        ] {
+            let wrong: Vec<Check> =
+                with(pointer, value).into_iter().filter(|check| check.verdict != Verdict::Ok).collect();
+            assert_eq!(wrong.len(), 1, "{pointer}: {wrong:#?}");
+            assert_eq!((wrong[0].check.as_str(), wrong[0].verdict), (name, verdict));
+            assert!(wrong[0].fix.is_some(), "{name}");
+        }
+        let lagging = with("/sinks/0/lag_s", json!(7_200));
+        let wrong: Vec<&str> = lagging
+            .iter()
+            .filter(|check| check.verdict == Verdict::Warning)
+            .map(|check| check.check.as_str())
+            .collect();
+        assert_eq!(wrong, ["journal-room", "sink-delivers"], "a full journal matters where a sink lags");
+    }
 }

@@ -45,6 +45,21 @@ const ADDRESSES_MAX: usize = 8;
 /// What is read to find out why a write failed: an alert has 7 bytes, behind at most a few tickets.
 const LAST_WORDS_BYTES: usize = 4 << 10;
 
+/// The steps of a connection, one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Reading the files that it needs.
+    Files,
+    /// Name, TCP, proxy.
+    Way,
+    /// TLS; also where the far side refuses our certificate, which it says after the handshake.
+    Tls,
+    /// The broker's word that it takes us.
+    Login,
+    /// A message, and its word that it has it.
+    Publish,
+}
+
 /// How a connection is going.
 #[derive(Debug)]
 pub struct Course {
@@ -54,6 +69,10 @@ pub struct Course {
     is_reached: OnceLock<&'static str>,
     /// How that one began to speak.
     first_words: OnceLock<Vec<u8>>,
+    /// There were bytes both ways, through a proxy where there is one.
+    is_carried: OnceLock<()>,
+    /// TLS was ended in its own words, in the handshake or after it.
+    is_alerted: OnceLock<()>,
     /// Since when the line takes nothing more, while that is so.
     clogged: watch::Sender<Option<Instant>>,
 }
@@ -67,9 +86,10 @@ const VERSION_REFUSED: [u8; 2] = [0x01, 0x84];
 
 impl Default for Course {
     fn default() -> Self {
-        let (end, is_reached, first_words) = Default::default();
+        let (end, is_reached, first_words, is_carried, is_alerted) = Default::default();
         let clogged = watch::channel(None).0;
-        Self { stage: Shown::new("connecting".to_owned()), end, is_reached, first_words, clogged }
+        let stage = Shown::new("connecting".to_owned());
+        Self { stage, end, is_reached, first_words, is_carried, is_alerted, clogged }
     }
 }
 
@@ -82,6 +102,16 @@ impl Course {
     /// Why it ended, where the connection itself was told.
     pub fn end(&self) -> Option<&str> {
         self.end.get().map(String::as_str)
+    }
+
+    /// What a connection that has ended without anybody's yes ended at.
+    pub fn ended_at(&self) -> Stage {
+        match (self.is_carried.get(), self.is_reached.get()) {
+            (None, _) => Stage::Way,
+            (_, None) => Stage::Tls,
+            _ if self.is_alerted.get().is_some() => Stage::Tls,
+            _ => Stage::Login,
+        }
     }
 
     /// What a connection that the broker did not take tells of the version of MQTT that it spoke.
@@ -230,6 +260,7 @@ impl Route {
             None => self.tcp(&target.host, target.port, network).await?,
             Some(proxy) => self.through(proxy, network).await?,
         };
+        self.course.is_carried.get_or_init(|| ());
         let stream = match &self.secured {
             None => Stream::Plain(tcp),
             Some(secured) => Stream::Tls(Box::new(self.handshake(secured, tcp).await?), secured.refusal.clone()),
@@ -340,6 +371,7 @@ impl Wire {
                 if let Poll::Ready(Err(error)) = &polled
                     && let Some(words) = refusal.of_alert(error)
                 {
+                    self.course.is_alerted.get_or_init(|| ());
                     self.course.end.get_or_init(|| words);
                 }
                 polled

@@ -99,6 +99,8 @@ pub struct Coming {
     pub begin: Option<u64>,
     /// Where it is, if not here.
     pub location: Option<String>,
+    /// The server's clock (RFC 9110, section 6.6.1), as it writes it.
+    pub date: Option<String>,
     body: Incoming,
     /// Moves the bytes while the body is asked for them; gone once it has brought all.
     connection: Option<Moving>,
@@ -174,7 +176,8 @@ async fn begin(route: Route, target: &Target, path: &str, from: u64) -> Result<C
     };
     let (head, body) = response.into_parts();
     let (begin, location) = (begin_of(&head.headers), text_of(&head.headers, LOCATION));
-    Ok(Coming { status: head.status.as_u16(), begin, location, body, connection, who, course })
+    let date = text_of(&head.headers, DATE);
+    Ok(Coming { status: head.status.as_u16(), begin, location, date, body, connection, who, course })
 }
 
 /// RFC 9112, section 3.2: as it stands in the address, without the port that goes without saying. Addresses that are signed

@@ -14,6 +14,7 @@ mod proxy;
 
 mod tls;
 mod validity;
+pub mod visit;
 
 mod refusal;
 

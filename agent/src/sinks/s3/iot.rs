@@ -237,7 +237,7 @@ fn said(body: &[u8]) -> String {
 }
 
 /// RFC 9110, section 5.6.7: `Sun, 06 Nov 1994 08:49:37 GMT`.
-fn http_date(text: &str) -> Option<Timestamp> {
+pub fn http_date(text: &str) -> Option<Timestamp> {
     let at = jiff::fmt::rfc2822::parse(text).ok()?;
     Some(Timestamp::from_millis(at.timestamp().as_millisecond()))
 }

@@ -44,6 +44,7 @@ use crate::config::sink::{Checksum, S3Config};
 use crate::telemetry::health::{Conditional, SinkHealth};
 use answer::{code, is_stranger, is_unknown_header, status, verdict, words};
 use credentials::Provider as CredentialsProvider;
+pub use iot::http_date;
 
 /// Reaching the store: a satellite link with packet loss needs it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
