@@ -29,16 +29,21 @@ const many = (count, one, more = one + "s") => `${count.toLocaleString("en")} ${
 const clock = (at) => new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const moment = (at) => new Date(at).toLocaleString([], { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" });
 
-function number(value) {
+// As many decimals as this one has had before, so that it does not jump.
+function number(value, node) {
   const size = Math.abs(value);
-  if (Number.isInteger(value) && size < 1e7) return String(value);
   if (size >= 1e7 || (size > 0 && size < 1e-3)) return value.toExponential(3);
-  return value.toFixed(size < 10 ? 3 : size < 100 ? 2 : size < 10000 ? 1 : 0);
+  const most = size < 10 ? 3 : size < 100 ? 2 : size < 10000 ? 1 : 0;
+  const has = String(Number(value.toFixed(most))).split(".")[1]?.length ?? 0;
+  node.decimals = Math.max(has, node.decimals ?? 0);
+  return value.toFixed(Math.min(most, node.decimals));
 }
-function rough(value) {
+// As many decimals as tell the ends of a range apart.
+function rough(value, range) {
   const size = Math.abs(value);
   if (size >= 1e7 || (size > 0 && size < 1e-3)) return value.toExponential(2);
-  return String(Number(value.toFixed(size < 10 ? 2 : size < 1000 ? 1 : 0)));
+  const step = range || size || 1;
+  return value.toFixed(Math.max(0, Math.min(4, 2 - Math.ceil(Math.log10(step))))).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "");
 }
 function lasting(seconds) {
   if (seconds < 0) return "0 s";
@@ -55,6 +60,13 @@ function size(bytes) {
   return `${bytes.toFixed(bytes < 10 ? 1 : 0)} GiB`;
 }
 const ago = (at) => (at ? `${lasting((Date.now() + skew - Date.parse(at)) / 1000)} ago` : "never");
+
+// `words` between backticks are what is to be typed.
+function typed(node, text) {
+  if (node.typed === text) return;
+  node.typed = text;
+  node.replaceChildren(...text.split("`").map((part, index) => (index % 2 ? make("code", "", part) : part)));
+}
 
 // Keeps one node a key, in order, so that focus and readers are left alone.
 function keep(parent, items, keyOf, build, fill) {
@@ -166,12 +178,12 @@ function health(checks) {
   const warnings = checks.filter((check) => check.verdict === "warning").length;
   const verdict = faults ? "fault" : warnings ? "warning" : "ok";
   const found = [faults && many(faults, "fault"), warnings && many(warnings, "warning")].filter(Boolean).join(", ");
-  say(verdict, found || "All is well", found ? "" : `${checks.length} checks`);
+  say(verdict, found || "All is well", `${checks.length} checks`);
   const key = (check) => `${check.check} ${check.of ?? ""}`;
   const problems = checks.filter((check) => check.verdict !== "ok");
   $("problems").hidden = !problems.length;
   keep($("problems"), problems, key,
-    () => make("li", "", make("p", "", make("span", "mark"), " ", make("strong"), " ", make("span")), make("p", "fix")),
+    () => make("li", "", make("p", "", make("span", "mark"), " ", make("strong"), ": ", make("span")), make("p", "fix")),
     (node, check) => {
       const [what, fix] = node.children;
       dress(node, check.verdict);
@@ -179,7 +191,7 @@ function health(checks) {
       set(what.children[0], `${MARK[check.verdict]} ${check.verdict}`);
       set(what.children[1], check.of ? `${check.area} ${check.of}` : check.area);
       set(what.children[2], check.seen);
-      set(fix, check.fix ?? "");
+      typed(fix, check.fix ? `→ ${check.fix}` : "");
     });
   $("checks").hidden = false;
   set($("checks-count"), `All ${checks.length} checks, in the order of cause and effect`);
@@ -193,7 +205,8 @@ function health(checks) {
     });
 }
 
-const STATES = { up: "ok", ok: "ok", holding: "warning", spent: "warning", retrying: "warning" };
+// As the checks judge them; what is not here is a fault.
+const STATES = { up: "ok", ok: "ok", holding: "warning", spent: "warning" };
 function badge(node, word) {
   const verdict = STATES[word] ?? "fault";
   dress(node, `state ${verdict}`);
@@ -225,26 +238,26 @@ function fillInstrument(node, item) {
 function tile(of, name) {
   const node = make("li", "tile",
     make("h4", "", plain(name)),
-    make("p", "reading", make("span", "value"), make("span", "unit"), make("span", "quality")),
+    make("p", "quality"),
+    make("p", "reading", make("span", "value"), " ", make("span", "unit")),
     make("div", "chart"));
   node.chart = node.lastChild;
-  node.named = name;
   shown.set(`${of} ${name}`, node);
-  if (node.isConnected === false && shown.told) queueMicrotask(() => chart(shown.told, `${of} ${name}`));
+  // One that comes later finds its past there.
+  if (shown.told) queueMicrotask(() => chart(shown.told, `${of} ${name}`));
   return node;
 }
 
-const QUALITY = { pass: ["ok", "✓ pass"], "not-evaluated": ["", ""], suspect: ["warning", "▲ suspect"], fail: ["fault", "✕ fail"], missing: ["fault", "✕ missing"] };
+const QUALITY = { pass: ["", "pass"], "not-evaluated": ["", ""], suspect: ["warning", "▲ suspect"], fail: ["fault", "✕ fail"], missing: ["fault", "✕ missing"] };
 function fillTile(node, last) {
-  const [value, unit, quality] = node.children[1].children;
+  const quality = node.children[1], [value, unit] = node.children[2].children;
   const isNumber = typeof last.value === "number";
   dress(value, isNumber ? "value" : "value text");
-  set(value, last.value === null ? "–" : isNumber ? number(last.value) : String(last.value));
+  set(value, last.value === null ? "–" : isNumber ? number(last.value, node) : String(last.value));
   set(unit, unitOf(last.unit));
   const [names, words] = QUALITY[last.quality] ?? ["", last.quality];
   dress(quality, `quality ${names}`);
-  set(quality, [words, ago(last.time)].filter(Boolean).join(", "));
-  node.last = last;
+  set(quality, [words, ago(last.time)].filter(Boolean).join(" · "));
 }
 
 function journal(told) {
@@ -257,7 +270,7 @@ function journal(told) {
   const [words, bar, list, error] = panel.children;
   const percent = Math.min(100, (100 * told.bytes) / Math.max(1, told.bytes_max));
   set(words, `${size(told.bytes)} of ${size(told.bytes_max)} used, ${percent < 1 ? "under 1" : Math.round(percent)} %`);
-  bar.firstChild.firstChild.setAttribute("width", percent.toFixed(2));
+  bar.firstChild.firstChild.setAttribute("width", Math.max(percent, told.bytes ? .7 : 0).toFixed(2));
   facts(list, [
     ["Lost if power went now", many(told.at_risk_readings, "reading")],
     ["Kept", many(Math.max(0, told.head - told.tail), "record")],
@@ -326,9 +339,9 @@ function chart(told, key) {
     svg.append(draw("path", { class: "mean", d: `M${points.join("L")}${run.length === 1 ? "h.01" : ""}` }));
   }
   for (const ms of line.alarms) if (ms >= begin) svg.append(draw("line", { class: "alarm", x1: x(ms), x2: x(ms), y1: 0, y2: HIGH }));
-  const range = low === high ? rough(low) : `${rough(low)} to ${rough(high)}`;
+  const range = low === high ? rough(low) : `${rough(low, high - low)} to ${rough(high, high - low)}`;
   const marks = line.alarms.length ? `, ${many(line.alarms.length, "alarm")}` : "";
-  node.chart.replaceChildren(svg, make("p", "scale", make("span", "", clock(begin)), make("span", "", `${range}${marks}`), make("span", "", clock(told.now_ms))));
+  node.chart.replaceChildren(svg, make("p", "scale", make("span", "", `${hours} h ago`), make("span", "", `${range}${marks}`), make("span", "", "now")));
 }
 
 function inWords(told, line, at, runs) {
@@ -336,7 +349,7 @@ function inWords(told, line, at, runs) {
   const mean = at.reduce((sum, index) => sum + line.mean[index] * line.count[index], 0) / count;
   const least = Math.min(...at.map((index) => line.min[index])), most = Math.max(...at.map((index) => line.max[index]));
   const unit = unitOf(line.unit);
-  const parts = [`${plain(line.quantity)}, last ${hours === 1 ? "hour" : `${hours} hours`}: least ${rough(least)}, mean ${rough(mean)}, most ${rough(most)}${unit && ` ${unit}`}`, `last ${rough(line.mean[at.at(-1)])}`];
+  const parts = [`${plain(line.quantity)}, last ${hours === 1 ? "hour" : `${hours} hours`}: least ${rough(least, most - least)}, mean ${rough(mean, most - least)}, most ${rough(most, most - least)}${unit && ` ${unit}`}`, `last ${rough(line.mean[at.at(-1)], most - least)}`];
   if (runs.length > 1) parts.push(many(runs.length - 1, "gap"));
   if (line.alarms.length) parts.push(many(line.alarms.length, "alarm"));
   return parts.join("; ");
