@@ -41,7 +41,7 @@ impl Answer {
 /// GET as anybody would, with more header lines.
 #[track_caller]
 pub fn get(port: u16, path: &str, lines: &[&str]) -> Answer {
-    let more: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+    let more = lines.iter().fold(String::new(), |all, line| all + line + "\r\n");
     ask(port, &format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n{more}\r\n"))
 }
 
@@ -76,10 +76,10 @@ pub fn wait_listening(port: u16, limit: Duration, context: impl FnOnce() -> Stri
 }
 
 /// A browser with the page: `tests/helpers/page.mjs` says what the modes do. Its log is `log` below `dir`.
-pub fn browser(dir: &Path, mode: &str, port: u16, more: &[&str]) -> Process {
+pub fn browser(dir: &Path, mode: &str, port: u16, rest: &[&str]) -> Process {
     let mut command = leashed(&places::venv("node"));
     command.arg(places::tests().join("helpers/page.mjs")).arg(places::venv("../node"));
-    command.arg(mode).arg(format!("http://127.0.0.1:{port}/")).args(more).env("HOME", dir);
+    command.arg(mode).arg(format!("http://127.0.0.1:{port}/")).args(rest).env("HOME", dir);
     Process::start("browser", command, &dir.join(format!("{mode}.log")))
 }
 

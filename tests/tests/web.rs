@@ -1,5 +1,6 @@
 //! The local web page: what it shows in a browser, what it takes from nobody, and that it costs the readings nothing.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -84,7 +85,8 @@ fn pond_config(port: &Path, elsewhere: &Path) -> String {
         (4, "ph", "[pH]", "valid = [0.0, 14.0]"),
         (5, "conductivity", "uS/cm", ""),
     ] {
-        text += &format!("[instrument.pond-4.quantity.{name}]\nfield = {field}\nunit = \"{unit}\"\n{more}\n\n");
+        write!(text, "[instrument.pond-4.quantity.{name}]\nfield = {field}\nunit = \"{unit}\"\n{more}\n\n")
+            .expect("a string takes it");
     }
     text + &agent::counter("feeder", elsewhere)
 }
@@ -123,49 +125,54 @@ fn a_day_is_drawn_as_the_journal_has_it_and_anybody_can_use_the_page() {
     assert_eq!(looks.len(), 4, "{}", browser.log_tail());
     let origin = format!("http://127.0.0.1:{web}/");
     for look in &looks {
-        let which = format!("{} {}", look["width"], look["colorScheme"]);
-        assert!(
-            look["bytes"].as_u64().is_some_and(|bytes| (8_000..LOAD_BYTES_MAX).contains(&bytes)),
-            "{which}: {}",
-            look["bytes"]
-        );
-        assert!(texts(&look["requests"]).iter().all(|url| url.starts_with(&origin)), "{which}: {}", look["requests"]);
-        assert_eq!(texts(&look["said"]), Vec::<&str>::new(), "{which}: the console, and what the policy refused");
-        assert_eq!(texts(&look["axe"]), Vec::<&str>::new(), "{which}");
-        assert!(look["passes"].as_u64() > Some(20), "{which}: axe has looked at nothing: {}", look["passes"]);
-        assert_eq!(look["wide"][0], look["wide"][1], "{which}: it scrolls sideways");
-        assert!(look["contrast"].as_f64() >= Some(7.0), "{which}: {}", look["contrast"]);
-        assert_eq!(look["keys"]["wanted"], look["keys"]["reached"], "{which}: Tab does not reach everything");
-        assert_eq!(look["keys"]["unseen"], serde_json::json!([]), "{which}: focus that can not be seen");
-        assert_eq!(texts(&look["spoken"]), ["summary"], "{which}: only the summary speaks by itself");
-        let text = look["text"].as_str().expect("text");
-        for words in [
-            "gw-1",
-            "farm",
-            "pond-4",
-            "dissolved oxygen",
-            "mg/L",
-            "retrying",
-            "2 faults",
-            "instrument feeder",
-            "tidegate ports",
-        ] {
-            assert!(text.contains(words), "{which} lacks {words}:\n{text}");
-        }
-        let charts = look["charts"].as_array().expect("a list");
-        let oxygen =
-            charts.iter().find(|chart| chart[1].as_str().is_some_and(|words| words.starts_with("dissolved oxygen")));
-        let oxygen = oxygen.expect("a chart of oxygen");
-        let words = oxygen[1].as_str().expect("words");
-        assert!(
-            oxygen[0] == "img" && words.contains("least 3.") && words.contains("mg/L") && words.contains("1 gap"),
-            "{oxygen}"
-        );
-        assert!(oxygen[2].as_u64() >= Some(1), "an alarm is marked: {oxygen}");
-        assert_eq!(oxygen[3], 2, "a line on either side of the gap: {oxygen}");
+        check_look(look, &origin);
     }
     let _port = talker.stop();
     compare_with_tail(&agent, web);
+}
+
+/// What a size and a scheme must have.
+fn check_look(look: &Value, origin: &str) {
+    let which = format!("{} {}", look["width"], look["colorScheme"]);
+    assert!(
+        look["bytes"].as_u64().is_some_and(|bytes| (8_000..LOAD_BYTES_MAX).contains(&bytes)),
+        "{which}: {}",
+        look["bytes"]
+    );
+    assert!(texts(&look["requests"]).iter().all(|url| url.starts_with(origin)), "{which}: {}", look["requests"]);
+    assert_eq!(texts(&look["said"]), Vec::<&str>::new(), "{which}: the console, and what the policy refused");
+    assert_eq!(texts(&look["axe"]), Vec::<&str>::new(), "{which}");
+    assert!(look["passes"].as_u64() > Some(20), "{which}: axe has looked at nothing: {}", look["passes"]);
+    assert_eq!(look["wide"][0], look["wide"][1], "{which}: it scrolls sideways");
+    assert!(look["contrast"].as_f64() >= Some(7.0), "{which}: {}", look["contrast"]);
+    assert_eq!(look["keys"]["wanted"], look["keys"]["reached"], "{which}: Tab does not reach everything");
+    assert_eq!(look["keys"]["unseen"], serde_json::json!([]), "{which}: focus that can not be seen");
+    assert_eq!(texts(&look["spoken"]), ["summary"], "{which}: only the summary speaks by itself");
+    let text = look["text"].as_str().expect("text");
+    for words in [
+        "gw-1",
+        "farm",
+        "pond-4",
+        "dissolved oxygen",
+        "mg/L",
+        "retrying",
+        "2 faults",
+        "instrument feeder",
+        "tidegate ports",
+    ] {
+        assert!(text.contains(words), "{which} lacks {words}:\n{text}");
+    }
+    let charts = look["charts"].as_array().expect("a list");
+    let oxygen =
+        charts.iter().find(|chart| chart[1].as_str().is_some_and(|words| words.starts_with("dissolved oxygen")));
+    let oxygen = oxygen.expect("a chart of oxygen");
+    let words = oxygen[1].as_str().expect("words");
+    assert!(
+        oxygen[0] == "img" && words.contains("least 3.") && words.contains("mg/L") && words.contains("1 gap"),
+        "{oxygen}"
+    );
+    assert!(oxygen[2].as_u64() >= Some(1), "an alarm is marked: {oxygen}");
+    assert_eq!(oxygen[3], 2, "a line on either side of the gap: {oxygen}");
 }
 
 /// Every reading of the last day is in the history once, in its step.
@@ -218,8 +225,8 @@ fn compare_with_tail(agent: &Agent, web: u16) {
 
 /// Times as GNU's date reads them.
 fn millis(times: &[&str]) -> Vec<i64> {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    fs::write(file.path(), times.join("\n")).unwrap();
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    fs::write(file.path(), times.join("\n")).expect("write it");
     let output =
         Command::new("date").args(["-u", "+%s%3N", "-f"]).arg(file.path()).output().expect("coreutils has date");
     String::from_utf8_lossy(&output.stdout).lines().map(|line| line.parse().expect("milliseconds")).collect()

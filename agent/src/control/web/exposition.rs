@@ -70,7 +70,9 @@ fn instruments(text: &mut Exposition, instruments: &[InstrumentStatus]) {
     }
     let mut count = |metric: &Metric, of: fn(&InstrumentStatus) -> u64| {
         text.begin(metric);
-        instruments.iter().for_each(|instrument| text.sample(metric, &[&instrument.id], of(instrument)));
+        for instrument in instruments {
+            text.sample(metric, &[&instrument.id], of(instrument));
+        }
     };
     count(&metrics::INSTRUMENT_READINGS, |instrument| instrument.readings_total);
     count(&metrics::FRAMES_REFUSED, |instrument| instrument.frames_refused_total);
@@ -100,7 +102,9 @@ fn sinks(text: &mut Exposition, sinks: &[SinkStatus], now: Timestamp) {
     }
     let mut count = |metric: &Metric, of: fn(&SinkStatus) -> u64| {
         text.begin(metric);
-        sinks.iter().for_each(|sink| text.sample(metric, &[&sink.id], of(sink)));
+        for sink in sinks {
+            text.sample(metric, &[&sink.id], of(sink));
+        }
     };
     count(&metrics::SINK_LAG, |sink| sink.lag_readings);
     count(&metrics::SINK_LAG_AGE, |sink| sink.lag_s);

@@ -5,7 +5,7 @@
 //! record is looked at once. A question reads for [`READ_MS_MAX`] at most and is answered with what there is by then; the next
 //! one goes on. One question reads at a time, on a thread of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -93,7 +93,7 @@ struct Of {
 struct Line {
     unit: String,
     cells: BTreeMap<i64, Cell>,
-    alarms: BTreeMap<i64, ()>,
+    alarms: BTreeSet<i64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -184,7 +184,7 @@ impl Past {
                 if let Some((instrument, quantity)) = event.instrument.as_ref().zip(event.quantity.as_ref())
                     && let Some(line) = self.line(instrument, quantity)
                 {
-                    line.alarms.insert(event.stamp.time.as_millis(), ());
+                    line.alarms.insert(event.stamp.time.as_millis());
                     if line.alarms.len() > ALARMS_MAX {
                         line.alarms.pop_first();
                     }
@@ -232,7 +232,7 @@ fn window(now: Timestamp, hours: i64, step_ms: i64) -> (i64, i64) {
 fn lines(config: &Config) -> BTreeMap<InstrumentId, BTreeMap<QuantityId, Line>> {
     let mut lines: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
     for series in config.series().into_iter().take(QUANTITIES_MAX) {
-        let line = Line { unit: series.unit.clone(), cells: BTreeMap::new(), alarms: BTreeMap::new() };
+        let line = Line { unit: series.unit.clone(), cells: BTreeMap::new(), alarms: BTreeSet::new() };
         lines.entry(series.instrument.clone()).or_default().insert(series.quantity.clone(), line);
     }
     lines
@@ -291,13 +291,13 @@ impl Line {
                 cells.entry(step).and_modify(|held| held.take(*cell)).or_insert(*cell);
             }
         }
-        let least = cells.values().map(|cell| cell.min).fold(f64::INFINITY, f64::min);
-        let most = cells.values().map(|cell| cell.max).fold(f64::NEG_INFINITY, f64::max);
+        let low = cells.values().map(|cell| cell.min).fold(f64::INFINITY, f64::min);
+        let high = cells.values().map(|cell| cell.max).fold(f64::NEG_INFINITY, f64::max);
         let short = |of: fn(&Cell) -> f64| -> Vec<Option<f64>> {
-            steps(&cells).map(|cell| cell.map(|cell| shortened(of(cell), most - least))).collect()
+            steps(&cells).map(|cell| cell.map(|cell| shortened(of(cell), high - low))).collect()
         };
         let begin = cells.keys().next().map_or(0, |step| step - first);
-        let since = self.alarms.range(first * step_ms..).map(|(at, ())| *at).collect();
+        let since = self.alarms.range(first * step_ms..).copied().collect();
         ToldLine {
             instrument: instrument.as_str(),
             quantity: quantity.as_str(),
@@ -343,7 +343,7 @@ mod tests {
     }
 
     fn line(cells: &[(i64, f64)]) -> Line {
-        let mut line = Line { unit: "1".to_owned(), cells: BTreeMap::new(), alarms: BTreeMap::new() };
+        let mut line = Line { unit: "1".to_owned(), cells: BTreeMap::new(), alarms: BTreeSet::new() };
         for (step, number) in cells {
             let cell = Cell::of(*number);
             line.cells.entry(*step).and_modify(|held| held.take(cell)).or_insert(cell);
