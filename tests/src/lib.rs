@@ -27,6 +27,7 @@ pub mod provider;
 pub mod road;
 pub mod seaweed;
 pub mod subscriber;
+pub mod web;
 pub mod wire;
 
 pub mod counted;

@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::config::AGENT_INSTRUMENT;
 use crate::record::Inbox;
 use crate::telemetry::health::Health;
+use crate::telemetry::process;
 
 /// One thing about the agent: quantity, UCUM unit, tag, value.
 type Fact = (&'static str, &'static str, Option<(&'static str, String)>, f64);
@@ -61,7 +62,7 @@ fn facts(health: &Health, (journal_bytes, head): (u64, u64), uptime_s: f64) -> V
         ("journal_bytes", "By", None, float(journal_bytes)),
         ("records_dropped", "1", None, count(&health.journal.dropped_total)),
     ];
-    facts.extend(memory().map(|bytes| ("memory", "By", None, bytes)));
+    facts.extend(process::resident_bytes().map(|bytes| ("memory", "By", None, float(bytes))));
     facts.extend(temperature().map(|celsius| ("board_temperature", "Cel", None, celsius)));
     for instrument in health.instruments.get() {
         let tag = || Some(("of", instrument.id.to_string()));
@@ -71,14 +72,6 @@ fn facts(health: &Health, (journal_bytes, head): (u64, u64), uptime_s: f64) -> V
         facts.push(("lag", "1", Some(("of", sink.id.to_string())), float(sink.lag(head))));
     }
     facts
-}
-
-/// What the kernel says that it has in memory (proc(5), `VmRSS`).
-fn memory() -> Option<f64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: u64 = line.trim().trim_end_matches(" kB").parse().ok()?;
-    Some(float(kib.saturating_mul(1024)))
 }
 
 /// The processor's, in thousandths of a degree (kernel documentation, `sysfs-class-thermal`); not every board has one.

@@ -1,4 +1,4 @@
-//! `[device]` and `[local]`: who this is, and how it is asked on the spot.
+//! `[device]`: who this is.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use model::{DeviceId, NameError, SiteId, Tags};
 
 use super::section::{Misfit, Section};
-use super::value::{self, duration, parsed, text};
+use super::value::{self, duration, parsed};
 
 /// Some eighty readings an hour.
 const HEALTH_EVERY_DEFAULT: Duration = Duration::from_secs(15 * 60);
@@ -71,13 +71,6 @@ pub(super) fn credential(name: &str, folder: Option<&str>) -> Result<String, Str
     Ok(format!("{}/{name}", folder.unwrap_or(CREDENTIALS)))
 }
 
-/// `[local]`
-#[derive(Debug, Clone)]
-pub struct LocalConfig {
-    /// The control socket, mode 0660.
-    pub socket: PathBuf,
-}
-
 /// Always gives a device, so that the other sections are read and their problems found, too; an id that was put down
 /// as a problem is stood in for.
 pub(super) fn read(root: &Section<'_>) -> DeviceConfig {
@@ -121,21 +114,6 @@ fn hostname(section: &Section<'_>) -> Option<DeviceId> {
             section.refuse("", Misfit::new(format!("the hostname makes no device id: {error}")).help("set device.id"));
         })
         .ok()
-}
-
-pub(super) fn read_local(root: &Section<'_>, device: &DeviceConfig) -> LocalConfig {
-    let default = PathBuf::from("/run/tidegate/tidegate.sock");
-    let Some(section) = root.section("local") else { return LocalConfig { socket: default } };
-    let socket = section.get("socket", |node| {
-        let written = text(node)?;
-        device.expand(&written).map(PathBuf::from).map_err(Misfit::new)
-    });
-    section.get("web", |node| match text(node)?.as_str() {
-        "off" => Ok(()),
-        _ => Err(Misfit::new("the local web page is not there yet in this version").help("web = \"off\"")),
-    });
-    section.finish();
-    LocalConfig { socket: socket.unwrap_or(default) }
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use super::problem::{ConfigError, Problem};
 use super::section::{Problems, Section};
 use super::source::{At, Sources, read_bounded};
 use super::stage::{Fault, Revision, Stage};
-use super::{Config, DeviceConfig, LocalConfig, check, device, journal, profile, remote};
+use super::{Config, DeviceConfig, LocalConfig, check, device, journal, local, profile, remote};
 
 /// Prefix of the environment variables that are configuration.
 pub(super) const ENV_PREFIX: &str = "TIDEGATE__";
@@ -106,7 +106,7 @@ pub fn who_and_where(layers: &Layers) -> (DeviceConfig, LocalConfig) {
     let nobody_reads = Problems::default();
     let section = Section::root(&root, &nobody_reads);
     let device = device::read(&section);
-    let local = device::read_local(&section, &device);
+    let local = local::read(&section, &device);
     (device, local)
 }
 

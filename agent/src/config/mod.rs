@@ -12,6 +12,7 @@ pub mod device;
 pub mod instrument;
 pub mod journal;
 mod layers;
+pub mod local;
 mod modbus;
 mod node;
 mod poll;
@@ -37,12 +38,13 @@ mod value;
 pub use bus::BusConfig;
 pub use clock::ClockConfig;
 pub use derive::{DeriveConfig, InputConfig};
-pub use device::{DeviceConfig, LocalConfig};
+pub use device::DeviceConfig;
 pub use instrument::{AGENT_INSTRUMENT, InstrumentConfig};
 pub use journal::{JournalConfig, SinkBytes};
 pub use layers::{
     Layers, RevisionError, journal_path, load, load_local, load_staged, load_with, stage_of, who_and_where,
 };
+pub use local::{LocalConfig, WebConfig};
 pub use port::{PortName, UsbName, port_name};
 pub use problem::{ConfigError, Located};
 pub use profile::{About, PROFILE, Simulated, nearest_profile, shipped_profiles, simulated, trial_bus};
@@ -154,7 +156,7 @@ fn read(root: &Node, problems: &Problems) -> Config {
     let section = Section::root(root, problems);
     let device = device::read(&section);
     let journal = journal::read(&section, &device);
-    let local = device::read_local(&section, &device);
+    let local = local::read(&section, &device);
     let instruments = instrument::read_all(&section, &bus::names(&section));
     let buses = bus::read_all(&section, &instruments);
     let sinks = sink::read_all(&section, &device);

@@ -1,7 +1,8 @@
 //! The agent answered for on the spot: a unix socket for `status`, `tail` and `journal`, HTTP/1.1 so that curl can ask, too.
 //!
 //! On a thread and a runtime of its own: it answers when the main runtime is wedged. It reads health and journal; what it
-//! changes goes through who owns it (`replay`). No network port is opened here, ever.
+//! changes goes through who owns it (`replay`). A network port is opened only where `[local] web` says so, and nothing can be
+//! changed through it (`web`).
 
 pub mod bundle;
 pub mod check;
@@ -12,3 +13,4 @@ pub mod server;
 pub mod sinks;
 pub mod status;
 pub mod tail;
+mod web;

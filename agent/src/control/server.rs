@@ -32,6 +32,7 @@ use super::replay::{self, ReplayError, Wanted};
 use super::sinks::{self as told, SinksError};
 use super::status::Status;
 use super::tail::{self, Query, Tail};
+use super::web;
 use crate::acquire::tap::{Piece, Taps, Way};
 use crate::clock::Clock;
 use crate::config::InForce;
@@ -80,6 +81,7 @@ fn serve(path: &Path, answers: Answers, beats: Beats, stop: &CancellationToken) 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let served = runtime.block_on(async {
         let listener = listen(path)?;
+        let page = web::serve(answers.clone());
         let router = Router::new()
             .route("/v1/status", get(status))
             .route("/v1/tail", get(tail))
@@ -96,6 +98,7 @@ fn serve(path: &Path, answers: Answers, beats: Beats, stop: &CancellationToken) 
             .with_state(answers);
         tokio::select! {
             served = axum::serve(listener, router) => served,
+            never = page => match never {},
             () = beats.watched("control".to_owned(), std::future::pending()) => Ok(()),
             () = stop.cancelled() => Ok(()),
         }

@@ -166,7 +166,7 @@ pub enum InstrumentState {
 
 impl InstrumentState {
     /// The word in `status`.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             InstrumentState::Up => "up",
             InstrumentState::Silent => "silent",
@@ -244,7 +244,7 @@ pub enum SinkState {
 
 impl SinkState {
     /// The word in `status`.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             SinkState::Ok => "ok",
             SinkState::Retrying => "retrying",
