@@ -42,7 +42,7 @@ pub use journal::{JournalConfig, SinkBytes};
 pub use layers::{Layers, RevisionError, journal_path, load, load_local, load_staged, load_with, stage_of};
 pub use port::{PortName, UsbName, port_name};
 pub use problem::{ConfigError, Located};
-pub use profile::{About, PROFILE, Simulated, nearest_profile, shipped_profiles, simulated, trial_bus};
+pub use profile::{About, PROFILE, Simulated, nearest_profile, profile_names, shipped_profiles, simulated, trial_bus};
 pub use provision::ProvisionConfig;
 pub use quantity::{AlarmConfig, ExceptionConfig, Origin, QuantityConfig, TestsConfig};
 pub use remote::RemoteConfig;
