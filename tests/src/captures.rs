@@ -244,6 +244,25 @@ const fn carbon_dioxide(name: &'static str, file: &'static str) -> Capture {
     }
 }
 
+/// The bytes that an instrument sent, of any file below `tests/data`: a logger's stamps are taken off, and lost CRs put
+/// back.
+pub fn wire_of(file: &str, dir: &Path) -> Vec<u8> {
+    if file.starts_with("ooi/") {
+        let out = dir.join(file.replace('/', "-"));
+        oracle::strip_logger(&places::data(file), &out);
+        return fs::read(out).expect("just written");
+    }
+    let bytes = fs::read(places::data(file)).expect("a capture can be read");
+    let is_text = file.starts_with("nmea/") && std::str::from_utf8(&bytes).is_ok();
+    if is_text { with_returns(&bytes) } else { bytes }
+}
+
+/// Every line with CR and LF.
+fn with_returns(text: &[u8]) -> Vec<u8> {
+    let lines = text.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    lines.filter(|line| !line.is_empty()).flat_map(|line| [line, b"\r\n"].concat()).collect()
+}
+
 impl Capture {
     /// The bytes that the instrument sends, as a new file below `dir`.
     pub fn wire(&self, dir: &Path) -> PathBuf {
@@ -252,9 +271,7 @@ impl Capture {
             Source::Logger => oracle::strip_logger(&log, &out),
             Source::Plain => {
                 let text = fs::read(&log).expect("a capture can be read");
-                let lines = text.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-                let whole: Vec<u8> =
-                    lines.filter(|line| !line.is_empty()).flat_map(|line| [line, b"\r\n"].concat()).collect();
+                let whole = with_returns(&text);
                 fs::write(&out, whole).expect("write into the story's folder");
             }
         }

@@ -11,8 +11,10 @@ pub mod patience;
 pub mod places;
 pub mod process;
 
+pub mod player;
 pub mod pty;
 pub mod talker;
+pub mod uart;
 
 pub mod aedes;
 pub mod air;

@@ -12,11 +12,12 @@ use std::{ffi, fs};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags, fcntl_setfl, open};
-use rustix::io::{Errno, write};
+use rustix::io::{Errno, read, write};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
+use rustix::termios::{ControlModes, InputModes, OptionalActions, tcgetattr, tcsetattr};
 
 use crate::patience::{now, pause};
+use crate::uart::Shape;
 
 /// A port with an instrument on it.
 #[derive(Debug)]
@@ -52,6 +53,26 @@ impl Port {
     /// The device behind it, while something is plugged in.
     pub fn device(&self) -> Option<&Path> {
         self.plugged.as_ref().map(|plugged| plugged.device.as_path())
+    }
+
+    /// What whoever has it open has set it to. The kernel gives a pseudo-terminal eight bits and no parity, whatever is asked
+    /// for (tty/pty.c); what is left of a parity is that it is to be checked, and which. With one there are seven bits, but
+    /// at speeds that only Modbus has.
+    pub fn shape(&self) -> Option<Shape> {
+        let set = tcgetattr(&self.plugged.as_ref()?.instrument).ok()?;
+        let has_parity = set.input_modes.contains(InputModes::INPCK);
+        let is_odd = has_parity.then(|| set.control_modes.contains(ControlModes::PARODD));
+        let baud = set.output_speed();
+        let data_bits = if has_parity && baud < 19_200 { 7 } else { 8 };
+        Some(Shape { baud, data_bits, is_odd })
+    }
+
+    /// What came from the other side since the last look.
+    pub fn written(&self) -> Vec<u8> {
+        let mut bytes = vec![0; 4096];
+        let count = self.plugged.as_ref().and_then(|plugged| read(&plugged.instrument, &mut bytes).ok());
+        bytes.truncate(count.unwrap_or(0));
+        bytes
     }
 
     /// Plugs the instrument in: a new device, under the same name.

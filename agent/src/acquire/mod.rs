@@ -8,6 +8,7 @@
 
 mod bus;
 mod derive;
+pub mod detect;
 mod emit;
 mod judge;
 mod line;

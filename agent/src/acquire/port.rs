@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::fs::OFlags;
 use rustix::termios::{ControlModes, OptionalActions, tcgetattr, tcsetattr};
-use tokio_serial::{SerialPort, SerialPortBuilderExt, SerialStream};
+use tokio_serial::{ClearBuffer, SerialPort, SerialPortBuilderExt, SerialStream};
 
 use super::usb;
 use crate::config::bus::{DataBits, Dtr, Flow, Parity, StopBits};
@@ -28,25 +28,15 @@ pub fn open(bus: &BusConfig) -> io::Result<SerialStream> {
     // Held until the port is open: only the first to open a port has the kernel raise its lines.
     let _held = keep_lines_raised(&path)?;
     let path = path.to_str().ok_or_else(|| io::Error::other("the port's path is not UTF-8"))?;
-    let builder = tokio_serial::new(path, bus.baud)
-        .data_bits(match bus.data_bits {
-            DataBits::Seven => tokio_serial::DataBits::Seven,
-            DataBits::Eight => tokio_serial::DataBits::Eight,
-        })
-        .parity(match bus.parity {
-            Parity::None => tokio_serial::Parity::None,
-            Parity::Even => tokio_serial::Parity::Even,
-            Parity::Odd => tokio_serial::Parity::Odd,
-        })
-        .stop_bits(match bus.stop_bits {
-            StopBits::One => tokio_serial::StopBits::One,
-            StopBits::Two => tokio_serial::StopBits::Two,
-        })
-        .flow_control(match bus.flow {
-            Flow::None => tokio_serial::FlowControl::None,
-            Flow::Hardware => tokio_serial::FlowControl::Hardware,
-            Flow::Software => tokio_serial::FlowControl::Software,
-        });
+    let (data_bits, parity, stop_bits) = line(bus);
+    let builder =
+        tokio_serial::new(path, bus.baud).data_bits(data_bits).parity(parity).stop_bits(stop_bits).flow_control(
+            match bus.flow {
+                Flow::None => tokio_serial::FlowControl::None,
+                Flow::Hardware => tokio_serial::FlowControl::Hardware,
+                Flow::Software => tokio_serial::FlowControl::Software,
+            },
+        );
     let builder = match bus.dtr {
         Dtr::Untouched => builder,
         Dtr::On => builder.dtr_on_open(true),
@@ -58,6 +48,34 @@ pub fn open(bus: &BusConfig) -> io::Result<SerialStream> {
 /// Opens the bus's port, and closes it again. Within a runtime.
 pub fn try_open(bus: &BusConfig) -> io::Result<()> {
     open(bus).map(drop)
+}
+
+/// Gives an open port the line of another bus, and forgets what came in before. The port stays open: a board that resets
+/// when it is opened does so once.
+pub fn retune(port: &mut SerialStream, bus: &BusConfig) -> io::Result<()> {
+    let (data_bits, parity, stop_bits) = line(bus);
+    port.set_baud_rate(bus.baud)?;
+    port.set_data_bits(data_bits)?;
+    port.set_parity(parity)?;
+    port.set_stop_bits(stop_bits)?;
+    Ok(port.clear(ClearBuffer::Input)?)
+}
+
+fn line(bus: &BusConfig) -> (tokio_serial::DataBits, tokio_serial::Parity, tokio_serial::StopBits) {
+    let data_bits = match bus.data_bits {
+        DataBits::Seven => tokio_serial::DataBits::Seven,
+        DataBits::Eight => tokio_serial::DataBits::Eight,
+    };
+    let parity = match bus.parity {
+        Parity::None => tokio_serial::Parity::None,
+        Parity::Even => tokio_serial::Parity::Even,
+        Parity::Odd => tokio_serial::Parity::Odd,
+    };
+    let stop_bits = match bus.stop_bits {
+        StopBits::One => tokio_serial::StopBits::One,
+        StopBits::Two => tokio_serial::StopBits::Two,
+    };
+    (data_bits, parity, stop_bits)
 }
 
 /// Takes `HUPCL` from the port: DTR does not fall when it is closed, so that a board which resets by it does so once,

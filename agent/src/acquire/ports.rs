@@ -72,11 +72,6 @@ impl Port {
     }
 }
 
-/// Who has this device file open, as far as this user may see.
-pub fn held_by(places: &Places, device: &Path) -> Vec<Holder> {
-    holders(places).remove(device).unwrap_or_default()
-}
-
 /// All ports behind which there is hardware, by name.
 pub fn list(places: &Places) -> io::Result<Vec<Port>> {
     let holders = holders(places);
@@ -119,6 +114,25 @@ fn describe(port: &Path, path: PathBuf) -> Option<Port> {
 fn read(file: &Path) -> Option<String> {
     let text = fs::read_to_string(file).ok()?;
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+/// The programs that have this device open, ourselves aside, as far as this user may see; also of one without hardware.
+pub fn held_by(places: &Places, path: &Path) -> Vec<Holder> {
+    let Ok(path) = fs::canonicalize(path) else { return Vec::new() };
+    let mut held = holders(places).remove(&path).unwrap_or_default();
+    held.retain(|holder| holder.pid != std::process::id());
+    held
+}
+
+/// What a configuration calls the port at `path`, whoever comes first: its adapter, or where no other has the same numbers
+/// and none a link of udev's; else `path` as it is.
+pub fn stable_name(ports: &[Port], path: &Path) -> String {
+    let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let shown = || path.display().to_string();
+    let Some(port) = ports.iter().find(|port| port.path == real) else { return shown() };
+    let is_alone = |usb: &&String| ports.iter().filter(|other| other.usb.as_ref() == Some(*usb)).count() == 1;
+    let link = || port.links.first().map(|link| link.display().to_string());
+    port.usb.as_ref().filter(is_alone).cloned().or_else(link).unwrap_or_else(shown)
 }
 
 /// What `/dev/serial/by-id` and `by-path` lead to.

@@ -115,12 +115,7 @@ impl Trial {
     }
 
     fn with_init(config: InstrumentConfig, see: impl FnMut(Sight) + 'static) -> Result<Self, SpecError> {
-        let quantity = |quantity: &crate::config::QuantityConfig| {
-            (quantity.series.quantity.to_string(), quantity.series.unit.clone())
-        };
-        let quantities = config.quantities.iter().map(quantity).collect();
-        let health = Arc::new(InstrumentHealth::new(config.id.clone(), config.bus.clone(), quantities));
-        let station = Station::watched(config, health)?;
+        let station = watched(config)?;
         Ok(Self { station, heard: Vec::new(), told: 0, totals: Totals::default(), see: Box::new(see) })
     }
 
@@ -273,6 +268,15 @@ impl Trial {
     }
 }
 
+/// A station by itself, that notes what becomes of each frame.
+pub(super) fn watched(config: InstrumentConfig) -> Result<Station, SpecError> {
+    let quantity =
+        |quantity: &crate::config::QuantityConfig| (quantity.series.quantity.to_string(), quantity.series.unit.clone());
+    let quantities = config.quantities.iter().map(quantity).collect();
+    let health = Arc::new(InstrumentHealth::new(config.id.clone(), config.bus.clone(), quantities));
+    Station::watched(config, health)
+}
+
 /// Readings, and alarms; refusals are told where they stand.
 fn part(records: Vec<Record>) -> (Vec<Reading>, Vec<Event>) {
     let (mut readings, mut alarms) = (Vec::new(), Vec::new());
@@ -355,7 +359,7 @@ pub async fn converse(bus: &BusConfig, limit: Duration, see: impl FnMut(Sight) +
 }
 
 /// Reads what comes within `wait`; nothing: 0.
-async fn read(port: &mut SerialStream, buffer: &mut [u8], wait: Duration) -> io::Result<usize> {
+pub(super) async fn read(port: &mut SerialStream, buffer: &mut [u8], wait: Duration) -> io::Result<usize> {
     match tokio::time::timeout(wait, port.read(buffer)).await {
         Ok(Ok(0)) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the port was closed")),
         Ok(read) => read,

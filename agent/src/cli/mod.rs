@@ -6,6 +6,7 @@
 mod check;
 mod config;
 mod demo;
+mod detect;
 mod doctor;
 mod journal;
 mod lake;
@@ -19,6 +20,7 @@ mod screen;
 mod simulate;
 mod sinks;
 mod sniff;
+mod stanza;
 mod status;
 mod support;
 mod tail;
@@ -89,6 +91,8 @@ enum Command {
     Lake(lake::Args),
     /// Serial ports, what to call them in a configuration, and who holds them
     Ports,
+    /// What is on a port, as the configuration that reads it; writes to it only with --ask
+    Detect(detect::Args),
     /// What goes over a line, in hex and text, with the agent or without; never writes to it
     Sniff(sniff::Args),
     /// One instrument by itself, step by step: captured bytes, or one exchange on its port
@@ -180,6 +184,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Lake(args) => lake::main(args, &cli.config, cli.json),
         // Also where there is no configuration yet, or a wrong one.
         Command::Ports => ports::main(load(&cli.config).ok().as_ref(), cli.json),
+        Command::Detect(args) => detect::main(args, &cli.config, cli.json),
         Command::Sniff(args) => sniff::main(args, &cli.config, cli.json),
         Command::Probe(args) => probe::main(args, &cli.config, cli.json, cli.verbose),
         Command::Profiles(args) => profiles::main(args, cli.json),

@@ -47,7 +47,7 @@ pub use layers::{
 pub use local::{LocalConfig, WebConfig};
 pub use port::{PortName, UsbName, port_name};
 pub use problem::{ConfigError, Located};
-pub use profile::{About, PROFILE, Simulated, nearest_profile, shipped_profiles, simulated, trial_bus};
+pub use profile::{About, PROFILE, Simulated, nearest_profile, profile_names, shipped_profiles, simulated, trial_bus};
 pub use provision::ProvisionConfig;
 pub use quantity::{AlarmConfig, ExceptionConfig, Origin, QuantityConfig, TestsConfig};
 pub use remote::RemoteConfig;

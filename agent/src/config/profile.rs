@@ -40,6 +40,20 @@ pub(super) fn shipped() -> Vec<String> {
     instruments::profiles::ALL.iter().map(|profile| profile.name.to_owned()).collect()
 }
 
+/// The names of all profiles: the shipped ones, and behind them those that only `folder` has.
+pub fn profile_names(folder: &Path) -> Vec<String> {
+    let mut names = shipped();
+    let files = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    let local = files.filter_map(|file| Some(file.file_name().to_str()?.strip_suffix(".toml")?.to_owned()));
+    let mut local: Vec<String> = local.filter(|name| !names.contains(name)).take(PROFILES_MAX).collect();
+    local.sort();
+    names.append(&mut local);
+    names
+}
+
+/// Most local profiles that are looked through.
+const PROFILES_MAX: usize = 256;
+
 fn find(name: &str, folder: &Path, at: &At, path: &str) -> Result<String, Problem> {
     // A name, never a path: what is read here must stay in its folder.
     model::InstrumentId::try_new(name).map_err(|error| Problem::new(at.clone(), path, error.to_string()))?;
