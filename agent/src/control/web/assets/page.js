@@ -123,22 +123,23 @@ async function past() {
   try {
     const told = await ask(`v1/history?hours=${hours}`);
     if (!told.is_whole) next = HURRY_MS;
-    if (narrow(told)) next = 0;
+    if (narrow(told)) next = 100;
     else charts(told);
   } catch { next = 5 * LIVE_MS; }
   pastTimer = setTimeout(past, next);
 }
 
-// A device that has just been set up has an hour's worth: then that is drawn. True: ask again for less.
+// A device that has just been set up has an hour's worth: then that is drawn. True: ask again for another span. What is left to
+// spare when a span is taken is more than what it is given up at, so that nothing is asked to and fro.
 function narrow(told) {
   const begins = told.series.filter((line) => line.mean.length).map((line) => told.from_ms + line.first * told.step_ms);
   if (!told.is_whole || !begins.length) return false;
   const needed = (told.now_ms - Math.min(...begins)) / 3600000;
-  const fits = [1, 3, 6, 12, 24].find((span) => needed <= span) ?? 24;
-  const wider = hours < 24 && needed > hours - 2 * told.step_ms / 3600000;
-  const other = wider ? 24 : fits;
-  if (other === hours || (hours < 24 && !wider)) return false;
-  hours = other;
+  let span = hours;
+  if (hours === 24) span = [1, 3, 6, 12].find((span) => needed + .4 <= span) ?? 24;
+  else if (needed + .2 > hours) span = 24;
+  if (span === hours) return false;
+  hours = span;
   return true;
 }
 
@@ -363,7 +364,8 @@ function wantToken() {
   token = null;
   sessionStorage.removeItem("token");
   form.hidden = false;
-  $("live").hidden = true;
+  // A link can not show the token.
+  $("live").hidden = $("machines").hidden = true;
   say("warning", "A token is wanted", "");
   if (!wasShown) $("token").focus();
 }
@@ -375,6 +377,7 @@ function start() {
     history.replaceState(null, "", location.pathname);
   }
   token = sessionStorage.getItem("token");
+  $("machines").hidden = !!token;
   $("login").addEventListener("submit", (event) => {
     event.preventDefault();
     token = $("token").value.trim();
