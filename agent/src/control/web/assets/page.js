@@ -273,10 +273,10 @@ function journal(told) {
   set(words, `${size(told.bytes)} of ${size(told.bytes_max)} used, ${percent < 1 ? "under 1" : Math.round(percent)} %`);
   bar.firstChild.firstChild.setAttribute("width", Math.max(percent, told.bytes ? .7 : 0).toFixed(2));
   facts(list, [
-    ["Lost if power went now", many(told.at_risk_readings, "reading")],
+    ["Lost on a power cut", many(told.at_risk_readings, "reading")],
     ["Kept", many(Math.max(0, told.head - told.tail), "record")],
-    ["Dropped since the start", many(told.dropped_total, "record")],
-    ["Written", told.state === "ok" ? "yes" : `no: ${told.state}`],
+    ["Dropped", many(told.dropped_total, "record")],
+    ["Written", told.state === "ok" ? null : `no: ${told.state}`],
   ], true);
   set(error, told.error ?? "");
   error.hidden = !told.error;
@@ -294,7 +294,7 @@ function fillSink(node, item) {
   const tls = item.tls ?? {};
   facts(list, [
     ["Behind", item.lag_readings ? `${many(item.lag_readings, "record")}, ${lasting(item.lag_s)}` : "nothing"],
-    ["Delivered since the start", many(item.delivered_total, "record")],
+    ["Delivered", many(item.delivered_total, "record")],
     ["Last confirmed", ago(item.last_success_at)],
     ["Set aside", item.quarantined_batches ? many(item.quarantined_batches, "batch", "batches") : null],
     ["Certificate ends in", tls.days_left == null ? null : many(tls.days_left, "day")],
@@ -366,7 +366,7 @@ function wantToken() {
   form.hidden = false;
   // A link can not show the token.
   $("live").hidden = $("machines").hidden = true;
-  say("warning", "A token is wanted", "");
+  say("warning", "Locked", "Without its token this device tells nothing.");
   if (!wasShown) $("token").focus();
 }
 
