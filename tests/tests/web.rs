@@ -626,3 +626,59 @@ fn what_would_open_too_much_is_refused_with_the_way_out() {
         assert_eq!(checked(local).0, Some(0), "{local}");
     }
 }
+
+/// As on a card that does not answer: the journal's writer makes a twentieth sync, and it does not return for two minutes.
+#[test]
+fn the_page_answers_while_the_disk_hangs() {
+    let dir = tempfile::tempdir().unwrap();
+    let (port, web) = (Port::plugged(&dir.path().join("port")), free_port());
+    let config = config(dir.path(), &port, web, "");
+    let hang = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync"];
+    let hang = [&hang[..], &["-e", "inject=fdatasync:delay_enter=120000000:when=20+"]].concat();
+    let agent = Agent::launched_under(dir.path(), &config, &hang);
+    agent.wait_ready();
+    web::wait_listening(web, LIMIT, || agent.log_tail());
+    let _talker = talking(port);
+    let at_risk = || web::get(web, "/v1/page", &[]).json()["status"]["journal"]["at_risk_readings"].as_u64();
+    // Five commits a second: fifty readings wait for a sync that takes longer than a commit may.
+    wait_for("what is at risk to grow", LIMIT, || agent.log_tail(), || (at_risk() > Some(50)).then_some(()));
+    let began = now();
+    let told = web::get(web, "/v1/history", &[]);
+    assert_eq!((told.status, told.json()["is_whole"].as_bool()), (200, Some(true)), "{told:?}");
+    for path in ["/", "/metrics", "/healthz"] {
+        assert_ne!(web::get(web, path, &[]).status, 0, "{path}");
+    }
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    let before = at_risk();
+    wait_for("it to grow on", LIMIT, || agent.log_tail(), || (at_risk() > before).then_some(()));
+}
+
+/// Asked with curl, by addresses that are this machine's.
+#[test]
+fn it_listens_where_it_is_told_in_both_families() {
+    for (listen, asked) in
+        [("0.0.0.0", &["127.0.0.1", "127.0.0.2"][..]), ("[::1]", &["[::1]"]), ("[::]", &["[::1]", "127.0.0.3"])]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let (port, web) = (Port::plugged(&dir.path().join("port")), free_port());
+        let file = dir.path().join("token");
+        fs::write(&file, TOKEN).unwrap();
+        let more = format!("web_token_file = \"{}\"", file.display());
+        let config =
+            config(dir.path(), &port, web, &more).replace(&format!("127.0.0.1:{web}"), &format!("{listen}:{web}"));
+        let agent = Agent::started(dir.path(), &config);
+        agent.wait_log("web page address", LIMIT);
+        for address in asked {
+            let answered = |bearer: &str, host: &str| {
+                let mut curl = Command::new("curl");
+                curl.args(["-gs", "-o", "/dev/null", "-w", "%{http_code}", "--noproxy", "*", "-H", bearer, "-H", host]);
+                let output = curl.arg(format!("http://{address}:{web}/v1/status")).output().expect("curl");
+                String::from_utf8_lossy(&output.stdout).into_owned()
+            };
+            let own = format!("Host: {address}:{web}");
+            let bearer = format!("Authorization: Bearer {TOKEN}");
+            let said = [answered(&bearer, &own), answered("X: y", &own), answered(&bearer, "Host: 192.0.2.99")];
+            assert_eq!(said, ["200", "401", "421"], "{listen} asked at {address}: {}", agent.log_tail());
+        }
+    }
+}
