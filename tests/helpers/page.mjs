@@ -4,7 +4,7 @@
 //                             console said, what axe finds, where Tab goes
 //   watch URL                 a line whenever the summary changes, for ever
 //   hide URL                  how many questions are asked in five seconds while nobody looks, and whether they go on afterwards
-//   login URL TOKEN           the form with a wrong token and the right one, a reload, and the link with the token in it
+//   login URL TOKEN PICTURE   the form with a wrong token and the right one, a reload, and the link with the token in it
 import { createRequire } from "node:module";
 import { readFileSync } from "node:fs";
 
@@ -137,13 +137,14 @@ async function hide() {
   const asked = seen.requests.length - before;
   await pretend(false);
   await page.waitForResponse((answer) => answer.url().endsWith("/v1/page"));
-  say({ asked });
+  say({ asked, past: seen.requests.filter((request) => request.includes("/v1/history")).length });
 }
 
-async function login(token) {
+async function login(token, picture) {
   const { page, seen } = await open({ colorScheme: "dark" });
   await page.goto(url);
   await page.waitForSelector("#login:not([hidden])");
+  await page.screenshot({ path: picture });
   const found = await faults(page);
   const focus = await page.evaluate(() => document.activeElement.id);
   await page.keyboard.type("wrong-wrong-wrong-wrong");

@@ -197,6 +197,7 @@ mod tests {
         for (patch, path) in [
             (json!({"journal": {"path": "/tmp"}}), "journal.path"),
             (json!({"local": {"socket": "/tmp/s"}}), "local"),
+            (json!({"local": {"web": "0.0.0.0:8480", "web_token_file": "/tmp/t"}}), "local"),
             (json!({"remote": {"allow": ["device"]}}), "remote"),
             (json!({"sink": {"cloud": {"credentials": {"type": "env"}}}}), "sink.cloud.credentials"),
         ] {

@@ -123,22 +123,23 @@ async function past() {
   try {
     const told = await ask(`v1/history?hours=${hours}`);
     if (!told.is_whole) next = HURRY_MS;
-    if (narrow(told)) next = 0;
+    if (narrow(told)) next = 100;
     else charts(told);
   } catch { next = 5 * LIVE_MS; }
   pastTimer = setTimeout(past, next);
 }
 
-// A device that has just been set up has an hour's worth: then that is drawn. True: ask again for less.
+// A device that has just been set up has an hour's worth: then that is drawn. True: ask again for another span. What is left to
+// spare when a span is taken is more than what it is given up at, so that nothing is asked to and fro.
 function narrow(told) {
   const begins = told.series.filter((line) => line.mean.length).map((line) => told.from_ms + line.first * told.step_ms);
   if (!told.is_whole || !begins.length) return false;
   const needed = (told.now_ms - Math.min(...begins)) / 3600000;
-  const fits = [1, 3, 6, 12, 24].find((span) => needed <= span) ?? 24;
-  const wider = hours < 24 && needed > hours - 2 * told.step_ms / 3600000;
-  const other = wider ? 24 : fits;
-  if (other === hours || (hours < 24 && !wider)) return false;
-  hours = other;
+  let span = hours;
+  if (hours === 24) span = [1, 3, 6, 12].find((span) => needed + .4 <= span) ?? 24;
+  else if (needed + .2 > hours) span = 24;
+  if (span === hours) return false;
+  hours = span;
   return true;
 }
 
@@ -272,10 +273,10 @@ function journal(told) {
   set(words, `${size(told.bytes)} of ${size(told.bytes_max)} used, ${percent < 1 ? "under 1" : Math.round(percent)} %`);
   bar.firstChild.firstChild.setAttribute("width", Math.max(percent, told.bytes ? .7 : 0).toFixed(2));
   facts(list, [
-    ["Lost if power went now", many(told.at_risk_readings, "reading")],
+    ["Lost on a power cut", many(told.at_risk_readings, "reading")],
     ["Kept", many(Math.max(0, told.head - told.tail), "record")],
-    ["Dropped since the start", many(told.dropped_total, "record")],
-    ["Written", told.state === "ok" ? "yes" : `no: ${told.state}`],
+    ["Dropped", many(told.dropped_total, "record")],
+    ["Written", told.state === "ok" ? null : `no: ${told.state}`],
   ], true);
   set(error, told.error ?? "");
   error.hidden = !told.error;
@@ -293,7 +294,7 @@ function fillSink(node, item) {
   const tls = item.tls ?? {};
   facts(list, [
     ["Behind", item.lag_readings ? `${many(item.lag_readings, "record")}, ${lasting(item.lag_s)}` : "nothing"],
-    ["Delivered since the start", many(item.delivered_total, "record")],
+    ["Delivered", many(item.delivered_total, "record")],
     ["Last confirmed", ago(item.last_success_at)],
     ["Set aside", item.quarantined_batches ? many(item.quarantined_batches, "batch", "batches") : null],
     ["Certificate ends in", tls.days_left == null ? null : many(tls.days_left, "day")],
@@ -363,8 +364,9 @@ function wantToken() {
   token = null;
   sessionStorage.removeItem("token");
   form.hidden = false;
-  $("live").hidden = true;
-  say("warning", "A token is wanted", "");
+  // A link can not show the token.
+  $("live").hidden = $("machines").hidden = true;
+  say("warning", "Locked", "Without its token this device tells nothing.");
   if (!wasShown) $("token").focus();
 }
 
@@ -375,6 +377,7 @@ function start() {
     history.replaceState(null, "", location.pathname);
   }
   token = sessionStorage.getItem("token");
+  $("machines").hidden = !!token;
   $("login").addEventListener("submit", (event) => {
     event.preventDefault();
     token = $("token").value.trim();
