@@ -218,6 +218,9 @@ pub fn write(patient: &Patient) -> Looked {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied && patient.agent.may_run() => {
             Check::ok(AREA, NAME, "not tried: this user may not write there")
         }
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && is_anothers(&patient.journal) => {
+            Check::warning(AREA, NAME, "not tried: it is another user's folder", "sudo tidegate doctor disk")
+        }
         Err(error) => {
             let fix = match error.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
@@ -230,6 +233,10 @@ pub fn write(patient: &Patient) -> Looked {
             Check::fault(AREA, NAME, format!("{}: {error}", path.display()), fix)
         }
     }]
+}
+
+fn is_anothers(folder: &Path) -> bool {
+    folder.metadata().is_ok_and(|facts| facts.uid() != rustix::process::geteuid().as_raw())
 }
 
 fn write_and_sync(path: &Path) -> io::Result<()> {
