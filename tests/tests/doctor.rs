@@ -200,7 +200,9 @@ fn where_all_is_well_nothing_is_at_fault_and_nobody_is_disturbed() {
     assert_eq!(log.matches("broker reached").count(), 1, "the agent's connection is left alone\n{log}");
     let probes = store.keys("doctor-well").into_iter().filter(|key| key.starts_with("doctor/")).collect::<Vec<_>>();
     assert_eq!(probes, ["doctor/v1/site=farm/device=gw-1/probe"], "one object, however often it is asked");
-    assert!(!dir.path().join("journal/doctor.tmp").try_exists().unwrap());
+    for left in ["doctor.tmp", "journal/doctor.tmp", "stick/.doctor.part"] {
+        assert!(!dir.path().join(left).try_exists().unwrap(), "{left}");
+    }
 
     // Offline nothing leaves; the agent's own word is there all the same.
     let offline = Seen::at("offline", dir.path(), &["--offline"]);
