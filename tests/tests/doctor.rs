@@ -38,6 +38,7 @@ struct Seen {
     story: &'static str,
     checks: Vec<Value>,
     code: Option<i32>,
+    took: Duration,
     staged: usize,
 }
 
@@ -61,7 +62,7 @@ impl Seen {
             serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}{}", agent::stderr(&output)));
         assert_eq!(found["v"], 1);
         let checks = found["checks"].as_array().expect("checks").clone();
-        let seen = Self { story, checks, code: output.status.code(), staged: 0 };
+        let seen = Self { story, checks, code: output.status.code(), took, staged: 0 };
         let worst = match &seen {
             seen if seen.of("fault").next().is_some() => "fault",
             seen if seen.of("warning").next().is_some() => "warning",
@@ -105,10 +106,9 @@ impl Seen {
 /// How many were staged is said, not only that the story went well.
 impl Drop for Seen {
     fn drop(&mut self) {
-        if self.staged > 0 {
-            let line = format!("doctor: {} staged and recognised: {}\n", self.staged, self.story);
-            std::io::stderr().write_all(line.as_bytes()).ok();
-        }
+        let Self { story, staged, took, .. } = self;
+        let line = format!("doctor: {staged} staged and recognised in {} ms: {story}\n", took.as_millis());
+        std::io::stderr().write_all(line.as_bytes()).ok();
     }
 }
 
@@ -631,6 +631,27 @@ fn a_store_is_told_by_what_it_refuses() {
     faketime::set(dir.path(), "-3d");
     let mut early = Seen::with("a clock three days behind", dir.path(), &["clock"], &[], &faketime::env(dir.path()));
     early.expect("clock-skew", "", "fault", &["s behind", "signatures"]);
+}
+
+#[test]
+fn a_journal_that_does_not_open_or_that_somebody_has_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = agent::preamble(dir.path(), "200ms") + &agent::file_sink("usb", &dir.path().join("lake"), "ndjson");
+    let mut agent = Agent::started(dir.path(), &config);
+    agent.wait_delivered(LIMIT);
+    // Somebody has removed the socket under an agent that runs.
+    fs::remove_file(dir.path().join("agent.sock")).unwrap();
+    let mut lost = Seen::at("an agent without its socket", dir.path(), &["program", "journal"]);
+    lost.expect("agent-answers", "", "fault", &["no agent runs"]);
+    lost.expect("journal-reads", "", "warning", &["in use by another process", "socket"]);
+    agent.kill();
+    let mut stopped = Seen::at("an agent that was killed", dir.path(), &["journal"]);
+    stopped.expect("journal-reads", "", "ok", &["records 1 to "]);
+    let epoch = dir.path().join("journal/epoch");
+    fs::write(&epoch, "tidegate-journal 99 zzzz\n").unwrap();
+    let mut later = Seen::at("a journal of a later release", dir.path(), &["journal"]);
+    later.expect("journal-reads", "", "fault", &["journal verify"]);
+    assert_eq!(later.code, Some(exit::NOT_FINE));
 }
 
 /// In a mount namespace of its own: this test again, started by `unshare`.
