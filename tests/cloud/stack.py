@@ -92,7 +92,7 @@ def iot(kind, rest):
 def topics(site, device, thing):
     """What the agent says and hears below a device's own topics, and what AWS IoT Core has of its own."""
     own, id = f"farm/{site}/{device}", LONGEST
-    says = [f"{own}/{name}" for name in ("readings", f"series/{'0' * 16}", "alarm", "status", "manifest", "config/reported", f"command/response/{id}")]
+    says = [f"{own}/{name}" for name in ("readings", f"series/{'0' * 16}", "alarm", "status", "manifest", "doctor", "config/reported", f"command/response/{id}")]
     says += [f"$aws/rules/{NAME}_{rule}/{own}/{rule}" for rule in ("readings", "alarm", "manifest")]
     says += [f"$aws/things/{thing}/shadow/name/config/{verb}" for verb in ("get", "update")]
     says += [f"$aws/things/{thing}/jobs/{id}/update", f"$aws/commands/things/{thing}/executions/{id}/response/json"]
@@ -142,6 +142,7 @@ def device_role(lake):
     document = resolved(properties["DeviceRole"]["Policies"][0]["PolicyDocument"])
     keys = sorted(str(path.relative_to(lake)) for path in lake.rglob("*") if path.is_file())
     assert any(key.startswith("readings/") for key in keys) and any(key.startswith("manifests/") for key in keys), keys
+    keys.append(f"doctor/v1/site={SITE}/device={DEVICE}/probe")
     me, other = {"credentials-iot:ThingName": DEVICE}, {"credentials-iot:ThingName": "other"}
     for key in keys:
         arn = f"arn:aws:s3:::lake/{key}"

@@ -1,4 +1,4 @@
-//! `tidegate doctor [AREA...] [--offline]`: the checks of a technician, in the order of cause and effect, with evidence and a fix.
+//! `tidegate doctor [AREA...] [--offline] [--listen SECONDS]`: the checks of a technician, in the order of cause and effect, with evidence and a fix.
 //!
 //! From the program to the lake: program, configuration, board, port, instrument, clock, disk, journal, network, broker, store;
 //! or only those that are named. It works with the agent, whose own word is part of it, and without: then it looks for itself.
@@ -14,6 +14,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use serde_json::json;
@@ -40,6 +41,9 @@ pub struct Args {
     /// Nothing that leaves the device
     #[arg(long)]
     offline: bool,
+    /// Where no agent runs: listen to each line for so long
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=600))]
+    listen: Option<u64>,
 }
 
 fn area(text: &str) -> Result<Area, String> {
@@ -58,7 +62,7 @@ pub fn main(args: &Args, file: &Path, is_json: bool) -> anyhow::Result<Exit> {
     let is_coloured = screen::is_coloured(&std::io::stdout());
     let mut checks: Vec<Check> = Vec::new();
     let looked = runtime.block_on(async {
-        let patient = Arc::new(patient(&layers, loaded, args.offline).await);
+        let patient = Arc::new(patient(&layers, loaded, args).await);
         let mut last = None;
         doctor::examine(&patient, &areas, |check| {
             if !is_json {
@@ -90,7 +94,7 @@ pub fn main(args: &Args, file: &Path, is_json: bool) -> anyhow::Result<Exit> {
     })
 }
 
-async fn patient(layers: &Layers, loaded: Result<Config, ConfigError>, is_offline: bool) -> Patient {
+async fn patient(layers: &Layers, loaded: Result<Config, ConfigError>, args: &Args) -> Patient {
     let config = loaded.map(Arc::new).map_err(|error| misconfigured(&error));
     let (journal, socket) = match &config {
         Ok(config) => (config.journal.path.clone(), config.local.socket.clone()),
@@ -98,17 +102,28 @@ async fn patient(layers: &Layers, loaded: Result<Config, ConfigError>, is_offlin
     };
     let agent = doctor::ask(&socket).await;
     let clock = Clock::of_this_boot();
-    let unreached = Mutex::default();
-    Patient { root: PathBuf::from("/"), config, journal, socket, agent, clock, probe: probe(), is_offline, unreached }
+    Patient {
+        root: PathBuf::from("/"),
+        config,
+        journal,
+        socket,
+        agent,
+        clock,
+        probe: probe(),
+        is_offline: args.offline,
+        listen: args.listen.map(Duration::from_secs),
+        unreached: Mutex::default(),
+    }
 }
 
 fn misconfigured(error: &ConfigError) -> Misconfigured {
     let located = error.located();
+    let is_barred = located.iter().any(|problem| problem.message.contains("Permission denied"));
     let seen = located.first().map_or_else(
         || error.to_string(),
         |first| format!("{}:{}:{}: {}", first.source, first.line, first.column, first.message),
     );
-    Misconfigured { seen, problems: located.len() }
+    Misconfigured { seen, problems: located.len(), is_barred }
 }
 
 /// A check as a person reads it, under the heading of its area.

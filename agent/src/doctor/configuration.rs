@@ -29,7 +29,12 @@ pub fn loads(patient: &Patient) -> Looked {
                 0 | 1 => String::new(),
                 problems => format!(" (and {} more)", problems - 1),
             };
-            Check::fault(AREA, NAME, format!("{}{more}", wrong.seen), "`tidegate check` shows each with its line")
+            let fix = if wrong.is_barred {
+                "sudo tidegate doctor; or sudo usermod -aG tidegate $USER, and log in again"
+            } else {
+                "`tidegate check` shows each with its line"
+            };
+            Check::fault(AREA, NAME, format!("{}{more}", wrong.seen), fix)
         }
     }]
 }

@@ -5,11 +5,12 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{StatVfs, statvfs};
+use rustix::fs::{Access, StatVfs, access, statvfs};
 
 use super::people::{Person, READ_WRITE};
 use super::{Looked, Patient, read};
 use crate::control::check::{Area, Check};
+use crate::control::status::Status;
 
 const AREA: Area = Area::Disk;
 /// Below this nothing works any more.
@@ -19,8 +20,10 @@ const INODES_MIN: u64 = 1_000;
 /// What is written and synced, to see whether that works and how long it takes.
 const TRIED_BYTES: usize = 1 << 20;
 const TRIED_MS_MAX: u64 = 1_000;
-/// Ends in `.tmp`, so that the journal clears it away should a power cut leave it.
+/// Ends in `.tmp`, so that the journal clears it away should a power cut leave it there.
 const TRIED: &str = "doctor.tmp";
+/// A journal that has less room than this is not to make some for us: it would give up what it holds.
+const ROOM_BYTES_MIN: u64 = 16 << 20;
 /// File systems that forget, or that a power cut takes apart.
 const NOT_DURABLE: [(&str, &str); 6] = [
     ("tmpfs", "memory: it is empty after a power cut"),
@@ -197,7 +200,9 @@ pub fn write(patient: &Patient) -> Looked {
     if !patient.journal.is_dir() {
         return Vec::new();
     }
-    let path = patient.journal.join(TRIED);
+    let Some(path) = beside(patient) else {
+        return vec![Check::ok(AREA, NAME, "not tried: the journal needs all the room that it has")];
+    };
     let began = patient.clock.mono_ms();
     let tried = write_and_sync(&path);
     let took = patient.clock.mono_ms().saturating_sub(began);
@@ -218,6 +223,9 @@ pub fn write(patient: &Patient) -> Looked {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied && patient.agent.may_run() => {
             Check::ok(AREA, NAME, "not tried: this user may not write there")
         }
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && is_anothers(&patient.journal) => {
+            Check::warning(AREA, NAME, "not tried: it is another user's folder", "sudo tidegate doctor disk")
+        }
         Err(error) => {
             let fix = match error.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
@@ -230,6 +238,26 @@ pub fn write(patient: &Patient) -> Looked {
             Check::fault(AREA, NAME, format!("{}: {error}", path.display()), fix)
         }
     }]
+}
+
+/// A file on the journal's disk, if there may be one: in the folder above, where what lies there is not the journal's to count,
+/// or else in the journal's own.
+fn beside(patient: &Patient) -> Option<PathBuf> {
+    let device = |folder: &Path| folder.metadata().map(|facts| facts.dev()).ok();
+    let (journal, above) = (&patient.journal, patient.journal.parent()?);
+    if device(above) == device(journal) && access(above, Access::WRITE_OK).is_ok() {
+        return Some(above.join(TRIED));
+    }
+    let has_room = |status: &Status| status.journal.bytes_max.saturating_sub(status.journal.bytes) >= ROOM_BYTES_MIN;
+    let is_free = match patient.agent.status() {
+        Some(status) => has_room(status),
+        None => !patient.agent.may_run(),
+    };
+    is_free.then(|| journal.join(TRIED))
+}
+
+fn is_anothers(folder: &Path) -> bool {
+    folder.metadata().is_ok_and(|facts| facts.uid() != rustix::process::geteuid().as_raw())
 }
 
 fn write_and_sync(path: &Path) -> io::Result<()> {

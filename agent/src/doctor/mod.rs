@@ -45,7 +45,7 @@ pub const CHECKS: &[(Area, &[&str])] = &[
     (Area::Configuration, &["config-loads", "config-files", "config-secrets", "config-revision"]),
     (Area::Board, &["memory", "load", "power-supply", "throttled", "temperature", "hardware-watchdog"]),
     (Area::Port, &["ports-here", "port-there", "port-name", "port-rights", "port-console", "port-free", "port-opens"]),
-    (Area::Instrument, &["instrument-heard"]),
+    (Area::Instrument, &["instrument-heard", "line-heard"]),
     (Area::Clock, &["clock-plausible", "clock-trust", "clock-service", "clock-battery", "clock-skew"]),
     (
         Area::Disk,
@@ -104,6 +104,8 @@ pub struct Misconfigured {
     pub seen: String,
     /// How many problems there are.
     pub problems: usize,
+    /// This user may not read it.
+    pub is_barred: bool,
 }
 
 /// The agent, as far as it can be asked.
@@ -186,6 +188,8 @@ pub struct Patient {
     pub probe: Probe,
     /// Nothing is sent to anybody.
     pub is_offline: bool,
+    /// For so long lines are listened to that no agent has.
+    pub listen: Option<Duration>,
     /// Hosts and ports that were tried and not reached: what lies behind them is not tried again.
     pub unreached: Mutex<BTreeSet<(String, u16)>>,
 }
@@ -252,6 +256,7 @@ const LOOKS: &[(Area, &str, Look)] = &[
 /// What waits for somebody else, all of an area side by side.
 fn waiting(area: Area, patient: &Patient) -> Vec<Waiting<'_>> {
     match area {
+        Area::Instrument => port::listen(patient),
         _ if patient.is_offline => Vec::new(),
         Area::Clock => clock::skews(patient),
         Area::Network => network::afar(patient),
@@ -274,7 +279,7 @@ pub async fn examine<E>(
     let of_agent: Vec<Check> = patient.agent.status().map(of_status).unwrap_or_default();
     for area in Area::ALL.into_iter().filter(|area| areas.contains(area)) {
         for (_, name, look) in LOOKS.iter().filter(|(of, ..)| *of == area) {
-            for check in bounded(patient, area, name, *look).await {
+            for check in bounded(patient, LOOK_LIMIT, area, name, *look).await {
                 say(check)?;
             }
         }
@@ -296,15 +301,15 @@ fn is_known(check: &Check) -> bool {
 }
 
 /// A look in a thread of its own, which is left behind if it does not come back.
-async fn bounded(patient: &Arc<Patient>, area: Area, name: &str, look: Look) -> Looked {
+async fn bounded(patient: &Arc<Patient>, limit: Duration, area: Area, name: &str, look: Look) -> Looked {
     let of_look = patient.clone();
     let looking = tokio::task::spawn_blocking(move || look(&of_look));
-    match tokio::time::timeout(LOOK_LIMIT, looking).await {
+    match tokio::time::timeout(limit, looking).await {
         Ok(Ok(checks)) => checks,
         // A look does not panic; were it to, that is no verdict on the machine.
         Ok(Err(error)) => vec![Check::fault(area, name, format!("the look broke off: {error}"), "tell its makers")],
         Err(_) => {
-            let seen = format!("no answer within {} s: a disk or a device that hangs?", LOOK_LIMIT.as_secs());
+            let seen = format!("no answer within {} s: a disk or a device that hangs?", limit.as_secs());
             vec![Check::fault(area, name, seen, "`dmesg | tail` has the kernel's words; a power cycle may be due")]
         }
     }

@@ -4,15 +4,20 @@ use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::people::{Person, READ_WRITE, group_name};
-use super::{Looked, Patient};
+use super::{Looked, Patient, Waiting};
+use crate::acquire::overhear::overhear;
 use crate::acquire::ports::{self, Holder, Places, Port};
 use crate::acquire::try_open;
 use crate::config::{BusConfig, PortName};
 use crate::control::check::{Area, Check};
 
 const AREA: Area = Area::Port;
+const AREA_OF_LINES: Area = Area::Instrument;
+/// Of what is heard so much is shown.
+const SHOWN_BYTES: usize = 32;
 /// Names that the kernel gives in the order in which adapters are found.
 const PASSING: [&str; 2] = ["/dev/ttyUSB", "/dev/ttyACM"];
 /// Ports that are named where the one that is wanted is not there.
@@ -166,6 +171,46 @@ fn free(path: &Path, others: &[&Holder], is_held: bool) -> Check {
         name => format!("end {name}: kill {}", first.pid),
     };
     Check::fault(AREA, NAME, format!("open in {}", list.join(", ")), fix)
+}
+
+/// What comes over the lines by itself, all side by side. Nothing is written to them.
+pub fn listen(patient: &Patient) -> Vec<Waiting<'_>> {
+    let (Some(limit), Ok(config)) = (patient.listen, &patient.config) else { return Vec::new() };
+    if patient.agent.may_run() {
+        return Vec::new();
+    }
+    let mut lines: Vec<Waiting<'_>> = Vec::new();
+    for bus in &config.buses {
+        lines.push(Box::pin(async move { vec![heard(bus, limit).await.of(bus.id.as_str())] }));
+    }
+    lines
+}
+
+async fn heard(bus: &BusConfig, limit: Duration) -> Check {
+    const NAME: &str = "line-heard";
+    let (mut count, mut first) = (0_usize, Vec::new());
+    let listened = overhear(bus, limit, |bytes| {
+        count += bytes.len();
+        first.extend_from_slice(&bytes[..bytes.len().min(SHOWN_BYTES - first.len().min(SHOWN_BYTES))]);
+        Ok(())
+    });
+    let listened = listened.await;
+    let seconds = limit.as_secs();
+    match listened {
+        Err(error) => {
+            Check::fault(AREA_OF_LINES, NAME, format!("{}: {error}", bus.port), "`tidegate doctor port` says more")
+        }
+        Ok(()) if count == 0 => Check::warning(
+            AREA_OF_LINES,
+            NAME,
+            format!("nothing in {seconds} s at {} baud", bus.baud),
+            "power, cable, A and B exchanged? One that is asked says nothing by itself: `tidegate probe NAME`",
+        ),
+        Ok(()) => {
+            let seen = format!("{count} bytes in {seconds} s: {}", first.escape_ascii());
+            Check::ok(AREA_OF_LINES, NAME, seen)
+        }
+    }
 }
 
 fn opens(bus: &BusConfig, path: &Path) -> Check {

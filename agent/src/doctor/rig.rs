@@ -38,6 +38,7 @@ impl Rig {
             clock: Clock::of_this_boot(),
             probe: Probe { program: "/bin/false".into(), args: Vec::new(), limit: Duration::from_secs(1) },
             is_offline: true,
+            listen: None,
             unreached: Mutex::default(),
         };
         Self { folder, patient }
@@ -48,6 +49,11 @@ impl Rig {
         let path = self.patient.at(path);
         fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
         fs::write(path, text).expect("a file");
+    }
+
+    /// The folder, to be kept, and the patient.
+    pub fn apart(self) -> (tempfile::TempDir, Patient) {
+        (self.folder, self.patient)
     }
 
     /// Its folder.

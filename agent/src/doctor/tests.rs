@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use super::rig::{Rig, one};
 use super::{Agent, CHECKS, board, clock, configuration, disk, journal, network, people, port};
-use crate::control::check::Verdict;
+use crate::control::check::{Area, Verdict};
 
 const THROTTLED: &str = "/sys/devices/platform/soc/soc:firmware/get_throttled";
 const FAR: &str =
@@ -215,6 +215,28 @@ fn a_quarantine_is_told_and_an_empty_folder_is_not_opened() {
     assert_eq!(one(&journal::quarantine(&rig.patient), "journal-quarantine").0, Verdict::Ok);
     fs::create_dir_all(rig.patient.journal.join("quarantine/g1")).expect("a folder");
     assert_eq!(one(&journal::quarantine(&rig.patient), "journal-quarantine").0, Verdict::Warning);
+}
+
+/// A file that never answers, as a disk that hangs does.
+#[test]
+fn a_look_that_hangs_is_a_fault_and_the_rest_goes_on() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    let rig = Rig::new("");
+    let pipe = rig.patient.at("/proc/meminfo");
+    fs::create_dir_all(pipe.parent().expect("a folder")).expect("a folder");
+    mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");
+    let (folder, patient) = rig.apart();
+    let patient = std::sync::Arc::new(patient);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let limit = std::time::Duration::from_millis(50);
+    let looked = runtime.block_on(super::bounded(&patient, limit, Area::Board, "memory", board::memory));
+    let (verdict, seen) = one(&looked, "memory");
+    assert_eq!(verdict, Verdict::Fault);
+    assert!(seen.contains("no answer within"), "{seen}");
+    runtime.shutdown_background();
+    // Who waits for it there is let go.
+    fs::write(&pipe, "").expect("somebody reads");
+    drop(folder);
 }
 
 /// Every name that stands in the code is in the list, and the other way round; what is made of it at run time is held
