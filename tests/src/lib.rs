@@ -42,5 +42,5 @@ pub mod agent;
 pub mod faketime;
 pub mod measure;
 pub mod screen;
-pub mod terminal;
 pub mod standing;
+pub mod terminal;

@@ -95,7 +95,8 @@ fn draw_quantity(
     let history = watched.history(&instrument.id, quantity);
     let cells = TREND_CELLS_MAX / (instrument.values.len() * rows).max(1);
     let columns = (width.saturating_sub(2)).min(cells.max(16));
-    let name = (width / 3).clamp(10, 24);
+    let longest = instrument.values.keys().map(String::len).max().unwrap_or(0);
+    let name = longest.clamp(10, width.saturating_sub(28).clamp(10, 32));
     canvas.put((0, y), name, quantity, Tone::Bold);
     let tone = super::all::tone_of(value.quality);
     canvas.put_right((name + 1, y), 9, &history.shown(&value.value, 9), tone);
