@@ -45,13 +45,16 @@ pub fn draw(canvas: &mut Canvas, watched: &Watched, place: &Place, (top, bottom)
         let is_wide = widths[0] + widths[1] + 2 >= "instruments ".len() + shown.len();
         heading = if is_wide { format!("instruments {shown}") } else { shown };
     }
+    // Where there is room, a line between the parts.
+    let gap = usize::from(room >= rows.len() + 2);
+    let top = top + gap;
     headings(canvas, top, &heading, &widths);
     let has_list = place.list == List::Instruments;
     for (row, y) in rows[from..until].iter().zip(top + 1..) {
         let is_selected = has_list && row.is_first && Some(row.instrument.id.as_str()) == selected;
         draw_row(canvas, watched, row, (y, is_selected), &widths);
     }
-    draw_sinks(canvas, watched, place, (top + 1 + until - from, bottom));
+    draw_sinks(canvas, watched, place, (top + 1 + until - from + gap, bottom));
     0
 }
 

@@ -129,8 +129,8 @@ fn measures(canvas: &mut Canvas, watched: &Watched) {
     let room = canvas.width();
     let mut shown: Vec<_> = all.iter().filter(|part| length(part) > 0).collect();
     while shown.len() > 1 && shown.iter().map(|part| length(part) + 3).sum::<usize>() > room + 3 {
-        let last = shown.iter().enumerate().max_by_key(|(_, part)| part.0).map_or(0, |(at, _)| at);
-        shown.remove(last);
+        let least = shown.iter().enumerate().max_by_key(|(_, part)| part.0).map_or(0, |(at, _)| at);
+        shown.remove(least);
     }
     let mut x = 0;
     for (_, name, text, tone) in shown {

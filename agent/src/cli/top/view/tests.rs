@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::Timestamp;
-use ratatui_core::buffer::Buffer;
+use ratatui_core::buffer::{Buffer, Cell};
 use ratatui_core::style::{Color, Modifier};
 use serde_json::{Value, json};
 
@@ -58,6 +58,21 @@ fn farm() -> Watched {
     ))
 }
 
+/// The same, with what the journal has of before.
+fn farm_with_past() -> Watched {
+    let mut watched = farm();
+    let series =
+        [("optode", "oxygen", 7.4, 0.02), ("optode", "temperature", 20.1, 0.01), ("weather", "wind", 3.0, 0.4)];
+    let row = |(instrument, quantity, from, step): (&str, &str, f64, f64), number: u32| {
+        let at = now().plus_millis(i64::from(number) * 1_000 - 30_000).to_string();
+        let value = ((from + step * f64::from(number * number % 23)) * 100.0).round() / 100.0;
+        serde_json::from_value(json!({"time": at, "instrument": instrument, "quantity": quantity, "value": value}))
+    };
+    let rows = (0..24).flat_map(|number| series.map(|series| row(series, number).expect("a row")));
+    watched.remember(rows.collect());
+    watched
+}
+
 /// Twenty of them, in two instruments of which nothing is wrong.
 fn many() -> Watched {
     let values = json!({"dissolved_oxygen": value(7.82, "mg/L", "pass"), "temperature": value(20.25, "Cel", "pass")});
@@ -67,7 +82,7 @@ fn many() -> Watched {
 
 fn lines(buffer: &Buffer) -> Vec<String> {
     let width = usize::from(buffer.area.width);
-    let line = |cells: &[ratatui_core::buffer::Cell]| cells.iter().map(|cell| cell.symbol()).collect::<String>();
+    let line = |cells: &[Cell]| cells.iter().map(Cell::symbol).collect::<String>();
     buffer.content().chunks(width).map(|cells| line(cells).trim_end().to_owned()).collect()
 }
 
@@ -93,6 +108,15 @@ fn a_screen_of_80_by_24_shows_names_values_states_and_trends() {
     assert_eq!(words("cloud"), ["ok", "cloud", "mqtt", "5", "120", "2", "h", "-", "60m"]);
     assert!(lines[22].is_empty() || !lines[22].contains("quit"), "{lines:#?}");
     assert!(lines[23].starts_with("q quit"), "{lines:#?}");
+}
+
+#[test]
+fn the_manual_shows_what_is_drawn() {
+    let manual = include_str!("../../../../../docs/OPERATIONS.md");
+    for size in [(80, 17), (45, 14)] {
+        let shown = picture(&farm_with_past(), COLOUR, size);
+        assert!(manual.contains(&shown.join("\n")), "docs/OPERATIONS.md does not show\n{}", shown.join("\n"));
+    }
 }
 
 #[test]
