@@ -25,9 +25,8 @@ fn several(name: &str, port: &Path, quantities: usize) -> String {
         quantities + 1
     );
     for (number, field) in (1..=quantities).zip(2..) {
-        text += &format!(
-            "[instrument.{name}.quantity.quantity_{number}]\nfield = {field}\nunit = \"mg/L\"\nvalid = [0.0, 90.0]\n\n"
-        );
+        let head = format!("[instrument.{name}.quantity.quantity_{number}]\nfield = {field}\n");
+        text = text + &head + "unit = \"mg/L\"\nvalid = [0.0, 90.0]\n\n";
     }
     text
 }
@@ -39,10 +38,9 @@ fn wandering(number: u64, salt: u64) -> String {
     format!("{}.{:02}", 7 + (step >> 33) % 5, (step >> 40) % 100)
 }
 
-fn says(quantities: usize, salt: u64) -> impl Fn(u64) -> String {
+fn says(quantities: u64, salt: u64) -> impl Fn(u64) -> String {
     move |number| {
-        let values: Vec<String> =
-            (0..quantities).map(|at| wandering(number, salt + u64::try_from(at).unwrap())).collect();
+        let values: Vec<String> = (0..quantities).map(|at| wandering(number, salt + at)).collect();
         format!("n,{}\r\n", values.join(","))
     }
 }
@@ -198,12 +196,12 @@ fn the_terminal_is_given_back_by_every_end_and_by_the_background() {
 
 /// SIGTERM to the only child that is called tidegate.
 fn terminate_child(shell: i32) {
-    let children = fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap();
+    let children = fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).expect("a shell that runs");
     let child = children
         .split_whitespace()
         .find(|child| fs::read_to_string(format!("/proc/{child}/comm")).is_ok_and(|name| name.trim() == "tidegate"));
     let child = child.and_then(|child| child.parse().ok()).and_then(rustix::process::Pid::from_raw).expect("a child");
-    rustix::process::kill_process(child, rustix::process::Signal::TERM).unwrap();
+    rustix::process::kill_process(child, rustix::process::Signal::TERM).expect("it runs");
 }
 
 #[test]

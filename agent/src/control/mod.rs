@@ -3,6 +3,7 @@
 //! On a thread and a runtime of its own: it answers when the main runtime is wedged. It reads health and journal; what it
 //! changes goes through who owns it (`replay`). No network port is opened here, ever.
 
+pub mod accept;
 pub mod check;
 pub mod client;
 pub mod journal;

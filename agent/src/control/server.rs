@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use super::accept;
 use super::journal::{self, Export, Verify};
 use super::replay::{self, ReplayError, Wanted};
 use super::status::Status;
@@ -85,7 +86,7 @@ fn serve(path: &Path, answers: Answers, beats: Beats, stop: &CancellationToken) 
             .route("/v1/sniff", get(sniff))
             .with_state(answers);
         tokio::select! {
-            served = axum::serve(listener, router) => served,
+            () = accept::serve(listener, router) => Ok(()),
             () = beats.watched("control".to_owned(), std::future::pending()) => Ok(()),
             () = stop.cancelled() => Ok(()),
         }
