@@ -187,8 +187,8 @@ fn who_asks_for_much_and_reads_nothing_costs_little() {
     let config = agent::preamble(dir.path(), "200ms") + &agent::counter("counter", port.path());
     let agent = Agent::started(dir.path(), &config);
     agent.wait_open(&port, "counter");
-    let lines: String = (1..=READINGS).map(|number| format!("n,{number}\r\n")).collect();
-    port.send(lines.as_bytes(), LIMIT);
+    let lines: Vec<String> = (1..=READINGS).map(|number| format!("n,{number}\r\n")).collect();
+    port.send(lines.concat().as_bytes(), LIMIT);
     agent.wait_until("all readings", LIMIT, |status| {
         item(status, "instruments", "counter")["readings_total"] == READINGS
             && status["journal"]["at_risk_readings"] == 0
