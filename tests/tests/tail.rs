@@ -50,7 +50,7 @@ fn heard(dir: &Path) -> Agent {
 fn rows(agent: &Agent, args: &[&str]) -> Vec<Value> {
     let output = agent.cli(&[&["tail", "--json"], args].concat());
     assert_eq!(output.status.code(), Some(0), "{args:?}: {}", stderr(&output));
-    stdout(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    stdout(&output).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
 /// What is asked, and what each line of the answer must have.
