@@ -32,7 +32,8 @@ pub fn draw(canvas: &mut Canvas, watched: &Watched, place: &Place, (top, bottom)
     let mut y = top;
     for (quantity, value) in instrument.values.iter().skip(place.scroll.min(over)).take(shown) {
         draw_quantity(canvas, watched, instrument, (quantity, value), (y, each - 1));
-        y += each;
+        // A text has no trend.
+        y += if watched.history(&instrument.id, quantity).is_drawn() { each } else { 1 };
     }
     if over > 0 {
         let from = place.scroll.min(over);
