@@ -2,9 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::patience::wait_for;
+
+/// Each has a server of its own.
+static STARTED: AtomicU64 = AtomicU64::new(0);
 
 /// A screen and the program on it.
 #[derive(Debug)]
@@ -13,15 +17,16 @@ pub struct Screen {
 }
 
 impl Screen {
-    /// Runs `command` (of a shell) on a screen of so many columns and lines.
+    /// Runs `command` (of a shell) on a screen of so many columns and lines. The screen goes when the command ends.
     #[track_caller]
     pub fn start(dir: &Path, (columns, lines): (u16, u16), command: &str) -> Self {
-        let screen = Self { socket: dir.join(format!("tmux-{columns}x{lines}")) };
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let screen = Self { socket: dir.join(format!("tmux-{number}")) };
         let (columns, lines) = (columns.to_string(), lines.to_string());
         // Without the user's own configuration, without a status line; Esc is passed on at once.
         let told = screen.tmux(&["new-session", "-d", "-x", &columns, "-y", &lines, command]);
         assert!(told.status.success(), "tmux: {}", String::from_utf8_lossy(&told.stderr));
-        for option in [["status", "off"], ["escape-time", "0"], ["remain-on-exit", "on"]] {
+        for option in [["status", "off"], ["escape-time", "0"]] {
             screen.tmux(&[&["set", "-g"], option.as_slice()].concat());
         }
         // The status line is gone: one line more.

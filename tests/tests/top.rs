@@ -25,9 +25,8 @@ fn several(name: &str, port: &Path, quantities: usize) -> String {
         quantities + 1
     );
     for (number, field) in (1..=quantities).zip(2..) {
-        text += &format!(
-            "[instrument.{name}.quantity.quantity_{number}]\nfield = {field}\nunit = \"mg/L\"\nvalid = [0.0, 90.0]\n\n"
-        );
+        let head = format!("[instrument.{name}.quantity.quantity_{number}]\nfield = {field}\n");
+        text = text + &head + "unit = \"mg/L\"\nvalid = [0.0, 90.0]\n\n";
     }
     text
 }
@@ -39,10 +38,9 @@ fn wandering(number: u64, salt: u64) -> String {
     format!("{}.{:02}", 7 + (step >> 33) % 5, (step >> 40) % 100)
 }
 
-fn says(quantities: usize, salt: u64) -> impl Fn(u64) -> String {
+fn says(quantities: u64, salt: u64) -> impl Fn(u64) -> String {
     move |number| {
-        let values: Vec<String> =
-            (0..quantities).map(|at| wandering(number, salt + u64::try_from(at).unwrap())).collect();
+        let values: Vec<String> = (0..quantities).map(|at| wandering(number, salt + at)).collect();
         format!("n,{}\r\n", values.join(","))
     }
 }
@@ -61,8 +59,13 @@ fn farm(dir: &Path) -> (Agent, Talker, Port) {
     (agent, talker, sonde)
 }
 
+/// `top` as a shell runs it, and what is said when it has ended.
 fn top(agent: &Agent, environment: &str) -> String {
-    format!("env {environment} {} --config {} top", places::tidegate().display(), agent.config().display())
+    alone(environment, &agent.config()) + "; echo ended with $?; sleep 1000"
+}
+
+fn alone(environment: &str, config: &Path) -> String {
+    format!("env {environment} {} --config {} top", places::tidegate().display(), config.display())
 }
 
 /// The line of an instrument or sink.
@@ -82,12 +85,12 @@ fn screens_of_both_sizes_show_what_there_is_and_nothing_wraps() {
         });
         assert!(shown.iter().all(|line| line.chars().count() <= usize::from(columns)), "{shown:#?}");
         assert!(shown[0].starts_with("gw-1 at farm"), "{shown:#?}");
-        assert!(shown[1].contains("journal") && shown[1].contains("would be lost now"), "{shown:#?}");
+        assert!(shown[1].contains("journal") && shown[1].contains("lost now "), "{shown:#?}");
         assert!(of(&shown, "optode").trim_start_matches(['▸', ' ']).starts_with("up"), "{shown:#?}");
         assert!(of(&shown, "usb").contains("ok"), "{shown:#?}");
         assert_eq!(shown.len(), usize::from(lines), "{shown:#?}");
         assert!(shown[usize::from(lines) - 1].starts_with("q quit"), "{shown:#?}");
-        let headings = |word: &str| shown.iter().filter(|line| line.starts_with(&format!(" {word} "))).count();
+        let headings = |word: &str| shown.iter().filter(|line| line.starts_with(&format!("{word} "))).count();
         assert_eq!((headings("instruments"), headings("sinks")), (1, 1), "{shown:#?}");
         // Another size is another picture, at once.
         screen.resize((120, 40));
@@ -123,36 +126,27 @@ fn an_instrument_is_shown_with_the_bytes_of_its_line_and_a_sink_with_what_it_lac
     let dir = tempfile::tempdir().unwrap();
     let (agent, _talker, _sonde) = farm(dir.path());
     let screen = Screen::start(dir.path(), (80, 24), &top(&agent, "LC_ALL=C.UTF-8"));
-    let shown = screen.wait_words("mg/L", LIMIT);
-    // What is wrong stands first, wherever it is configured.
-    let steps = shown.iter().filter(|line| line.contains("on ") || line.contains("sonde")).count();
-    assert!(steps > 0, "{shown:#?}");
-    for _ in 0..3 {
-        screen.press(&["Enter"]);
-        let shown = screen.wait_words("as they go", LIMIT);
-        if shown.iter().any(|line| line.starts_with("optode ")) {
-            break;
-        }
-        screen.press(&["Escape"]);
-        screen.wait_words("q quit", LIMIT);
-        screen.press(&["Down"]);
-    }
+    // What is wrong stands first.
+    let shown = screen.wait("the sonde", LIMIT, |shown| shown.iter().any(|line| line.starts_with("▸silent  sonde")));
+    assert!(of(&shown, "optode").contains("mg/L"), "{shown:#?}");
+    screen.press(&["Down", "Enter"]);
+    screen.wait("the optode's page", LIMIT, |shown| shown.iter().any(|line| line.starts_with("optode up on optode")));
     let shown = screen
         .wait("bytes", LIMIT, |shown| shown.iter().any(|line| line.contains(" in  6e 2c ") && line.contains("|n,")));
-    assert!(
-        shown.iter().any(|line| line.starts_with("quantity_1"))
-            && shown.iter().any(|line| line.starts_with("quantity_2"))
-    );
+    let has = |name: &str| shown.iter().any(|line| line.starts_with(name));
+    assert!(has("quantity_1") && has("quantity_2"), "{shown:#?}");
     assert!(shown.iter().any(|line| line.contains('▁') && line.contains('█')), "trends: {shown:#?}");
     screen.press(&["Tab"]);
     screen.wait_words("records since the start", LIMIT);
     screen.press(&["q"]);
     screen.wait_words("q quit", LIMIT);
     screen.press(&["c"]);
-    let shown = screen.wait_words("sonde: ", LIMIT);
-    assert!(shown.iter().any(|line| line.starts_with("ok ")), "{shown:#?}");
+    screen.wait("what was looked at", LIMIT, |shown| {
+        let begins = |words: &str| shown.iter().any(|line| line.starts_with(words));
+        begins("fault    sonde: the port of sonde is open") && begins("ok       optode: ")
+    });
     screen.press(&["q", "q"]);
-    screen.wait_words("Pane is dead (status 0", LIMIT);
+    screen.wait_words("ended with 0", LIMIT);
 }
 
 #[test]
@@ -175,14 +169,9 @@ fn the_terminal_is_given_back_by_every_end_and_by_the_background() {
     let dir = tempfile::tempdir().unwrap();
     let (agent, _talker, _sonde) = farm(dir.path());
     for end in ["q", "C-c", "TERM"] {
-        let command = format!(
-            "stty -a > {0}/before; {1} & wait; {1}; stty -a > {0}/after; echo given back",
-            dir.path().display(),
-            top(&agent, "LC_ALL=C.UTF-8")
-        );
-        // The first of the two has no terminal of its own to read: it stops itself, and is left alone.
-        let command = command.replace(&format!("{} & wait; ", top(&agent, "LC_ALL=C.UTF-8")), "");
-        let screen = Screen::start(dir.path(), (80, 24), &format!("{command}; sleep 1000"));
+        let stty = |name: &str| format!("stty -a > {}", dir.path().join(name).display());
+        let command = [stty("before"), alone("LC_ALL=C.UTF-8", &agent.config()), stty("after")].join("; ");
+        let screen = Screen::start(dir.path(), (80, 24), &(command + "; echo given back; sleep 1000"));
         screen.wait_words("mg/L", LIMIT);
         match end {
             "TERM" => terminate_child(screen.pid()),
@@ -194,7 +183,7 @@ fn the_terminal_is_given_back_by_every_end_and_by_the_background() {
         assert_eq!(settings("before"), settings("after"), "{end}");
     }
     let screen = Screen::start(dir.path(), (80, 24), "bash --norc --noprofile -i");
-    screen.press(&[&top(&agent, "LC_ALL=C.UTF-8"), "Enter"]);
+    screen.press(&[&alone("LC_ALL=C.UTF-8", &agent.config()), "Enter"]);
     screen.wait_words("mg/L", LIMIT);
     screen.press(&["C-z"]);
     let shown = screen.wait_words("Stopped", LIMIT);
@@ -207,12 +196,12 @@ fn the_terminal_is_given_back_by_every_end_and_by_the_background() {
 
 /// SIGTERM to the only child that is called tidegate.
 fn terminate_child(shell: i32) {
-    let children = fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap();
+    let children = fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).expect("a shell that runs");
     let child = children
         .split_whitespace()
         .find(|child| fs::read_to_string(format!("/proc/{child}/comm")).is_ok_and(|name| name.trim() == "tidegate"));
     let child = child.and_then(|child| child.parse().ok()).and_then(rustix::process::Pid::from_raw).expect("a child");
-    rustix::process::kill_process(child, rustix::process::Signal::TERM).unwrap();
+    rustix::process::kill_process(child, rustix::process::Signal::TERM).expect("it runs");
 }
 
 #[test]
@@ -223,9 +212,9 @@ fn without_a_terminal_or_an_agent_it_says_what_to_do() {
     let ended = agent::run(&["--config", config.to_str().unwrap(), "top"]);
     assert_eq!(ended.status.code(), Some(exit::USAGE));
     assert!(stderr(&ended).contains("use `status`"), "{}", stderr(&ended));
-    let command = format!("{} --config {} top", places::tidegate().display(), config.display());
+    let command = alone("LC_ALL=C.UTF-8", &config) + "; echo ended with $?; sleep 1000";
     let screen = Screen::start(dir.path(), (80, 24), &command);
-    let shown = screen.wait_words("Pane is dead (status 69", LIMIT);
+    let shown = screen.wait_words("ended with 69", LIMIT);
     assert!(shown.iter().any(|line| line.contains("no agent answers")), "{shown:#?}");
 }
 

@@ -4,6 +4,7 @@
 //! changes goes through who owns it (`replay`). A network port is opened only where `[local] web` says so, and nothing can be
 //! changed through it (`web`).
 
+pub mod accept;
 pub mod bundle;
 pub mod check;
 pub mod client;

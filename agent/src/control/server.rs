@@ -27,6 +27,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use super::accept;
 use super::journal::{self, Export, Verify};
 use super::replay::{self, ReplayError, Wanted};
 use super::sinks::{self as told, SinksError};
@@ -97,7 +98,7 @@ fn serve(path: &Path, answers: Answers, beats: Beats, stop: &CancellationToken) 
             .route("/v1/sinks/aside/drop", post(aside_drop))
             .with_state(answers);
         tokio::select! {
-            served = axum::serve(listener, router) => served,
+            () = accept::serve(listener, router) => Ok(()),
             never = page => match never {},
             () = beats.watched("control".to_owned(), std::future::pending()) => Ok(()),
             () = stop.cancelled() => Ok(()),

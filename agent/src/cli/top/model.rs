@@ -261,7 +261,7 @@ pub fn foremost<'i>(instrument: &'i InstrumentStatus, chosen: Option<&str>) -> O
 }
 
 /// Whether nobody judged it is no worse than that it passed.
-fn badness(quality: Quality) -> u8 {
+pub fn badness(quality: Quality) -> u8 {
     match quality {
         Quality::Pass | Quality::NotEvaluated => 0,
         Quality::Suspect => 1,

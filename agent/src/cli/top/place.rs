@@ -67,8 +67,15 @@ pub struct Place {
 
 impl Default for Place {
     fn default() -> Self {
+        Self::at(Page::All)
+    }
+}
+
+impl Place {
+    /// On a page, with nothing chosen.
+    pub fn at(page: Page) -> Self {
         Self {
-            page: Page::All,
+            page,
             list: List::Instruments,
             instrument: None,
             sink: None,
@@ -78,9 +85,7 @@ impl Default for Place {
             before: Page::All,
         }
     }
-}
 
-impl Place {
     /// Does what a key says.
     pub fn press(&mut self, key: Key, watched: &Watched) -> Act {
         match key {

@@ -9,6 +9,9 @@ const BELOW: char = '|';
 /// The last `width` of `values` in `rows` lines, the uppermost first. A value that is missing is a hole; values that are all the same
 /// stand in the middle.
 pub fn spark(values: &[Option<f64>], width: usize, rows: usize, is_utf8: bool) -> Vec<String> {
+    if rows == 0 {
+        return Vec::new();
+    }
     let shown = &values[values.len().saturating_sub(width)..];
     let (least, most) = span(shown).unwrap_or((0.0, 0.0));
     let steps = if is_utf8 { BLOCKS.len() } else { MARKS.len() } - 1;
@@ -66,6 +69,7 @@ mod tests {
         assert_eq!(spark(&some(&[7.5, 7.5]), 2, 1, true), ["▄▄"]);
         assert_eq!(spark(&[Some(1.0), None, Some(2.0)], 3, 1, true), ["▁ █"]);
         assert_eq!(spark(&[], 3, 1, true), ["   "]);
+        assert!(spark(&some(&[1.0, 2.0]), 3, 0, true).is_empty() && spark(&some(&[1.0, 2.0]), 0, 1, true) == [""]);
         assert_eq!(spark(&[None], 3, 2, false), ["   ", "   "]);
     }
 

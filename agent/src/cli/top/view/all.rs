@@ -2,7 +2,7 @@
 
 use model::Quality;
 
-use super::super::model::{Watched, foremost, is_up};
+use super::super::model::{Watched, badness, foremost, is_up};
 use super::super::place::{List, Place};
 use super::super::spark::spark;
 use super::age;
@@ -17,6 +17,8 @@ const TREND_CELLS_MAX: usize = 420;
 const TREND_WIDTH_MAX: usize = 60;
 /// Sinks that have a line of their own also where instruments want the room.
 const SINKS_SURE: usize = 4;
+/// The column of a quantity's name.
+const QUANTITY: usize = 2;
 /// Columns of a number.
 const VALUE_WIDTH: usize = 9;
 
@@ -26,23 +28,33 @@ pub fn draw(canvas: &mut Canvas, watched: &Watched, place: &Place, (top, bottom)
     let quantities: usize = watched.status.instruments.iter().map(|instrument| instrument.values.len().max(1)).sum();
     let sinks = watched.status.sinks.len().min(SINKS_SURE.max(room.saturating_sub(quantities)));
     let room = room.saturating_sub(sinks);
-    let rows = rows(watched, place, quantities <= room);
     let selected = watched.instrument(place.instrument.as_deref()).map(|instrument| instrument.id.as_str());
+    let mut rows = rows(watched, place, room);
+    let mut widths = widths(canvas.width(), &rows, rows.len());
+    if widths[QUANTITY] == 0 {
+        // A value whose name has no room says nothing.
+        rows = self::rows(watched, place, 0);
+        widths = self::widths(canvas.width(), &rows, rows.len());
+    }
     let at = rows.iter().position(|row| Some(row.instrument.id.as_str()) == selected).unwrap_or(0);
     let from = window(rows.len(), at, room);
     let until = (from + room).min(rows.len());
     let mut heading = format!("instruments {}", watched.status.instruments.len());
     if until - from < rows.len() {
-        heading = format!("instruments {}-{until} of {}", from + 1, rows.len());
+        let shown = format!("{}-{until} of {}", from + 1, rows.len());
+        let is_wide = widths[0] + widths[1] + 2 >= "instruments ".len() + shown.len();
+        heading = if is_wide { format!("instruments {shown}") } else { shown };
     }
-    let widths = widths(canvas.width(), &rows[from..until], rows.len());
+    // Where there is room, a line between the parts.
+    let gap = usize::from(room >= rows.len() + 2);
+    let top = top + gap;
     headings(canvas, top, &heading, &widths);
     let has_list = place.list == List::Instruments;
     for (row, y) in rows[from..until].iter().zip(top + 1..) {
         let is_selected = has_list && row.is_first && Some(row.instrument.id.as_str()) == selected;
         draw_row(canvas, watched, row, (y, is_selected), &widths);
     }
-    draw_sinks(canvas, watched, place, (top + 1 + until - from, bottom));
+    draw_sinks(canvas, watched, place, (top + 1 + until - from + gap, bottom));
     0
 }
 
@@ -59,16 +71,28 @@ struct Row<'w> {
     more: usize,
 }
 
-fn rows<'w>(watched: &'w Watched, place: &Place, has_room: bool) -> Vec<Row<'w>> {
+/// Each instrument has as many lines as there is room for, the same for all; where it has fewer than quantities, the worst of them
+/// stand first.
+fn rows<'w>(watched: &'w Watched, place: &Place, room: usize) -> Vec<Row<'w>> {
+    let instruments = watched.instruments();
+    let taken = |each: usize| instruments.iter().map(|one| one.values.len().clamp(1, each)).sum::<usize>();
+    let most = instruments.iter().map(|one| one.values.len()).max().unwrap_or(1).max(1);
+    let each = (1..=most).rev().find(|each| taken(*each) <= room).unwrap_or(1);
     let mut rows = Vec::new();
-    for instrument in watched.instruments() {
-        let one = |value, is_first, more| Row { instrument, value, is_first, more };
-        if has_room && !instrument.values.is_empty() {
-            rows.extend(instrument.values.iter().enumerate().map(|(number, value)| one(Some(value), number == 0, 0)));
-        } else {
-            let chosen = place.chosen.get(&instrument.id).map(String::as_str);
-            rows.push(one(foremost(instrument, chosen), true, instrument.values.len().saturating_sub(1)));
+    for instrument in instruments {
+        let mut values: Vec<_> = instrument.values.iter().collect();
+        let more = values.len().saturating_sub(each);
+        let chosen = place.chosen.get(&instrument.id).map(String::as_str);
+        if more > 0
+            && let Some((first, _)) = foremost(instrument, chosen)
+        {
+            values.sort_by_key(|(name, value)| (*name != first, std::cmp::Reverse(badness(value.quality))));
         }
+        let shown = values.into_iter().take(each).map(Some).chain(instrument.values.is_empty().then_some(None));
+        rows.extend(shown.enumerate().map(|(number, value)| {
+            let is_last = number + 1 == each;
+            Row { instrument, value, is_first: number == 0, more: if is_last { more } else { 0 } }
+        }));
     }
     rows
 }
@@ -91,8 +115,9 @@ fn widths(width: usize, rows: &[Row<'_>], count: usize) -> Vec<usize> {
     let wanted = [7, name, quantity, VALUE_WIDTH, unit, quality, 4, trend];
     let steps = [
         (7, 12),
-        (5, 1),
         (2, 16),
+        (7, 10),
+        (5, 1),
         (7, 8),
         (2, 12),
         (7, 0),
@@ -210,7 +235,7 @@ fn draw_sinks(canvas: &mut Canvas, watched: &Watched, place: &Place, (top, botto
     let name = sinks.iter().map(|sink| sink.id.len()).max().unwrap_or(0).clamp(8, 32);
     let steps = [(6, 0), (1, 16), (2, 4), (2, 0), (1, 10), (5, 0), (4, 0), (1, 8), (3, 6)];
     let widths = fit(&[8, name, 10, 9, 7, 8, 8], &steps, canvas.width().saturating_sub(1));
-    let titles = ["", "", "link", "behind", "by", "rate", "last yes"];
+    let titles = ["", "", "link", "behind", "by", "rate", "success"];
     let mut x = 1;
     for (number, &width) in widths.iter().enumerate().filter(|(_, width)| **width > 0) {
         match number {

@@ -32,7 +32,8 @@ pub fn draw(canvas: &mut Canvas, watched: &Watched, place: &Place, (top, bottom)
     let mut y = top;
     for (quantity, value) in instrument.values.iter().skip(place.scroll.min(over)).take(shown) {
         draw_quantity(canvas, watched, instrument, (quantity, value), (y, each - 1));
-        y += each;
+        // A text has no trend.
+        y += if watched.history(&instrument.id, quantity).is_drawn() { each } else { 1 };
     }
     if over > 0 {
         let from = place.scroll.min(over);
@@ -95,7 +96,8 @@ fn draw_quantity(
     let history = watched.history(&instrument.id, quantity);
     let cells = TREND_CELLS_MAX / (instrument.values.len() * rows).max(1);
     let columns = (width.saturating_sub(2)).min(cells.max(16));
-    let name = (width / 3).clamp(10, 24);
+    let longest = instrument.values.keys().map(String::len).max().unwrap_or(0);
+    let name = longest.clamp(10, width.saturating_sub(28).clamp(10, 32));
     canvas.put((0, y), name, quantity, Tone::Bold);
     let tone = super::all::tone_of(value.quality);
     canvas.put_right((name + 1, y), 9, &history.shown(&value.value, 9), tone);

@@ -112,26 +112,25 @@ fn measures(canvas: &mut Canvas, watched: &Watched) {
     let of = format!("{} of {}", bytes(journal.bytes), bytes(journal.bytes_max));
     let revision = status.config.revision.as_ref().map(|revision| format!("revision {revision}"));
     let is_kept = journal.state == "ok";
-    // In the order in which they stand; the number says which goes first.
+    // A narrow screen has no room for names that go without saying.
+    let is_narrow = canvas.width() < 60;
+    let (clock, lost) = if is_narrow { ("", "lost now ") } else { ("clock ", "would be lost now ") };
+    let (set, kept) = (if is_set { Tone::Good } else { Tone::Warning }, if is_kept { Tone::Plain } else { Tone::Bad });
+    // In the order in which they stand; the number says which goes first, the highest.
     let all = [
-        (
-            1,
-            "clock ".to_owned(),
-            status.clock.state.as_str().to_owned(),
-            if is_set { Tone::Good } else { Tone::Warning },
-        ),
-        (0, "journal ".to_owned(), format!("{percent:>2} %"), if is_kept { Tone::Plain } else { Tone::Bad }),
-        (3, String::new(), bar, Tone::Dim),
-        (5, String::new(), of, Tone::Dim),
-        (2, "would be lost now ".to_owned(), format!("{:>3}", journal.at_risk_readings), Tone::Plain),
-        (4, String::new(), revision.unwrap_or_default(), Tone::Dim),
+        (1, clock, status.clock.state.as_str().to_owned(), set),
+        (0, "journal ", format!("{percent:>2} %"), kept),
+        (3, "", bar, Tone::Dim),
+        (5, "", of, Tone::Dim),
+        (2, lost, format!("{:>3}", journal.at_risk_readings), Tone::Plain),
+        (4, "", revision.unwrap_or_default(), Tone::Dim),
     ];
-    let length = |(_, name, text, _): &(usize, String, String, Tone)| name.chars().count() + text.chars().count();
+    let length = |(_, name, text, _): &(usize, &str, String, Tone)| name.chars().count() + text.chars().count();
     let room = canvas.width();
     let mut shown: Vec<_> = all.iter().filter(|part| length(part) > 0).collect();
     while shown.len() > 1 && shown.iter().map(|part| length(part) + 3).sum::<usize>() > room + 3 {
-        let last = shown.iter().enumerate().max_by_key(|(_, part)| part.0).map_or(0, |(at, _)| at);
-        shown.remove(last);
+        let least = shown.iter().enumerate().max_by_key(|(_, part)| part.0).map_or(0, |(at, _)| at);
+        shown.remove(least);
     }
     let mut x = 0;
     for (_, name, text, tone) in shown {

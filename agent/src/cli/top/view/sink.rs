@@ -19,7 +19,7 @@ pub fn draw(canvas: &mut Canvas, watched: &Watched, place: &Place, (top, bottom)
     let kind = format!(" {}", sink.r#type);
     canvas.flow((0, top), &[(&sink.id, Tone::Bold), (" ", Tone::Plain), (&sink.state, state), (&kind, Tone::Plain)]);
     let mut lines: Vec<(String, Tone)> = Vec::new();
-    let (indent, width) = (14, canvas.width());
+    let (indent, width) = (15, canvas.width());
     for (name, text, tone) in facts(sink, watched) {
         let wrapped = wrap(&text, width.saturating_sub(indent));
         let heads = std::iter::once(name).chain(std::iter::repeat(""));
@@ -38,7 +38,7 @@ fn facts(sink: &SinkStatus, watched: &Watched) -> Vec<(&'static str, String, Ton
     let mut facts = vec![
         ("delivered", format!("{} records since the start, {rate}", sink.delivered_total), Tone::Plain),
         ("behind", behind, Tone::Plain),
-        ("last yes", ago(sink.last_success_at, watched.now), Tone::Plain),
+        ("last success", ago(sink.last_success_at, watched.now), Tone::Plain),
     ];
     if let Some(error) = &sink.last_error {
         let tone = if sink.state == "ok" { Tone::Dim } else { Tone::Bad };

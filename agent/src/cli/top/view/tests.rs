@@ -1,7 +1,9 @@
 //! Pictures of written-down facts, at the sizes of the screens that there are.
 
+use std::collections::BTreeMap;
+
 use model::Timestamp;
-use ratatui_core::buffer::Buffer;
+use ratatui_core::buffer::{Buffer, Cell};
 use ratatui_core::style::{Color, Modifier};
 use serde_json::{Value, json};
 
@@ -56,6 +58,21 @@ fn farm() -> Watched {
     ))
 }
 
+/// The same, with what the journal has of before.
+fn farm_with_past() -> Watched {
+    let mut watched = farm();
+    let series =
+        [("optode", "oxygen", 7.4, 0.02), ("optode", "temperature", 20.1, 0.01), ("weather", "wind", 3.0, 0.4)];
+    let row = |(instrument, quantity, from, step): (&str, &str, f64, f64), number: u32| {
+        let at = now().plus_millis(i64::from(number) * 1_000 - 30_000).to_string();
+        let value = ((from + step * f64::from(number * number % 23)) * 100.0).round() / 100.0;
+        serde_json::from_value(json!({"time": at, "instrument": instrument, "quantity": quantity, "value": value}))
+    };
+    let rows = (0..24).flat_map(|number| series.map(|series| row(series, number).expect("a row")));
+    watched.remember(rows.collect());
+    watched
+}
+
 /// Twenty of them, in two instruments of which nothing is wrong.
 fn many() -> Watched {
     let values = json!({"dissolved_oxygen": value(7.82, "mg/L", "pass"), "temperature": value(20.25, "Cel", "pass")});
@@ -65,7 +82,7 @@ fn many() -> Watched {
 
 fn lines(buffer: &Buffer) -> Vec<String> {
     let width = usize::from(buffer.area.width);
-    let line = |cells: &[ratatui_core::buffer::Cell]| cells.iter().map(|cell| cell.symbol()).collect::<String>();
+    let line = |cells: &[Cell]| cells.iter().map(Cell::symbol).collect::<String>();
     buffer.content().chunks(width).map(|cells| line(cells).trim_end().to_owned()).collect()
 }
 
@@ -94,6 +111,15 @@ fn a_screen_of_80_by_24_shows_names_values_states_and_trends() {
 }
 
 #[test]
+fn the_manual_shows_what_is_drawn() {
+    let manual = include_str!("../../../../../docs/OPERATIONS.md");
+    for size in [(80, 17), (45, 14)] {
+        let shown = picture(&farm_with_past(), COLOUR, size);
+        assert!(manual.contains(&shown.join("\n")), "docs/OPERATIONS.md does not show\n{}", shown.join("\n"));
+    }
+}
+
+#[test]
 fn what_is_wrong_leads_worst_first_with_what_to_do() {
     let lines = picture(&farm(), COLOUR, (80, 24));
     assert!(lines[2].starts_with("fault   sonde-3: the port of rs485 is open and nothing comes"), "{}", lines[2]);
@@ -114,7 +140,7 @@ fn a_phone_of_45_by_20_has_the_same_facts_in_fewer_columns() {
     assert_eq!(words("▸silent"), ["▸silent", "sonde-3", "31.5", "[psu]", "S", "3s"]);
     assert_eq!(words("ok       cloud")[..2], ["ok", "cloud"]);
     assert!(lines[2].ends_with("+2 c"), "{}", lines[2]);
-    assert!(lines[1].contains("would be lost now  12"), "{}", lines[1]);
+    assert!(lines[1].contains("lost now  12"), "{}", lines[1]);
 }
 
 #[test]
@@ -132,14 +158,16 @@ fn a_column_that_a_screen_has_a_wider_one_has_too() {
 
 #[test]
 fn a_higher_screen_has_a_line_each_quantity_and_a_low_one_the_worst_of_each() {
-    let low = picture(&farm(), COLOUR, (80, 14));
+    let low = picture(&farm(), COLOUR, (80, 11));
     assert!(line(&low, "weather").contains("air_temperature +1"), "{low:#?}");
+    let narrow = picture(&farm(), COLOUR, (45, 40));
+    assert!(!narrow.iter().any(|line| line.contains("20.25")), "a value without a name says nothing: {narrow:#?}");
     let high = picture(&farm(), COLOUR, (120, 40));
     for quantity in ["oxygen", "temperature", "air_temperature", "wind", "salinity"] {
         assert!(high.iter().any(|line| line.contains(quantity)), "{quantity}: {high:#?}");
     }
     let many = picture(&many(), COLOUR, (80, 24));
-    assert!(line(&many, "instruments").starts_with("instruments 1-"), "{many:#?}");
+    assert!(line(&many, " of 20").starts_with("1-16 of 20"), "{many:#?}");
     assert!(many.iter().any(|line| line.contains("cloud")), "sinks keep their lines: {many:#?}");
 }
 
@@ -154,13 +182,13 @@ fn the_selection_is_always_on_the_screen() {
     }
     place.press(Key::Tab, &watched);
     let shown = lines(&draw(&watched, &place, COLOUR, (45, 12)).0);
-    assert!(line(&shown, "cloud").starts_with('▸'), "{shown:#?}");
+    assert!(line(&shown, "ok       cloud").starts_with('▸'), "{shown:#?}");
 }
 
 #[test]
 fn without_colour_there_is_none_and_without_utf8_there_is_ascii() {
     for page in [Page::All, Page::Instrument, Page::Sink, Page::Checks, Page::Help] {
-        let place = Place { page, ..Place::default() };
+        let place = Place::at(page);
         let (buffer, _) = draw(&farm(), &place, PLAIN, (80, 24));
         assert!(buffer.content().iter().all(|cell| cell.fg == Color::Reset && cell.bg == Color::Reset));
         assert!(lines(&buffer).concat().is_ascii(), "{:#?}", lines(&buffer));
@@ -188,7 +216,8 @@ fn an_instrument_is_shown_with_all_its_quantities_and_the_bytes_of_its_line() {
     let mut watched = farm();
     let bytes = b"n,12\r\n".to_vec();
     watched.hear(Frame { time: now(), is_in: true, bytes });
-    let place = Place { page: Page::Instrument, instrument: Some("weather".to_owned()), ..Place::default() };
+    let mut place = Place::at(Page::Instrument);
+    place.instrument = Some("weather".to_owned());
     for (size, frame) in [((80, 24), "05.000 in  6e 2c 31 32 0d 0a "), ((45, 20), "05.000 in  6e 2c 31 32 0d 0a ")] {
         let shown = lines(&draw(&watched, &place, COLOUR, size).0);
         assert!(line(&shown, "weather up on rs485").contains("last reading 3s ago"), "{shown:#?}");
@@ -200,12 +229,17 @@ fn an_instrument_is_shown_with_all_its_quantities_and_the_bytes_of_its_line() {
 
 #[test]
 fn no_size_is_too_small_to_be_drawn() {
+    let quantities: BTreeMap<String, Value> =
+        (0..40).map(|number| (format!("quantity_{number}"), value(number, "1", "pass"))).collect();
+    let full = watched(status(&[instrument("sonde", "up", &json!(quantities))], &[]));
     let (farm, many) = (farm(), many());
     for page in [Page::All, Page::Instrument, Page::Sink, Page::Checks, Page::Help] {
         for (width, height) in [(1, 1), (1, 50), (200, 1), (7, 3), (20, 5), (33, 9), (300, 100)] {
-            let place = Place { page, scroll: 99, ..Place::default() };
+            let mut place = Place::at(page);
+            place.scroll = 99;
             draw(&farm, &place, COLOUR, (width, height));
             draw(&many, &place, PLAIN, (width, height));
+            draw(&full, &place, COLOUR, (width, height));
             draw(&watched(status(&[], &[])), &place, PLAIN, (width, height));
         }
     }
