@@ -50,7 +50,7 @@ _tidegate() {
 }
 if [[ $zsh_eval_context[-1] == loadautofunc ]]; then _tidegate "$@"; else compdef _tidegate tidegate; fi
 "#;
-const FISH: &str = r#"function __tidegate_words
+const FISH: &str = r"function __tidegate_words
     set -l line (commandline -opc) (commandline -ct)
     set -l found ($line[1] completions words -- $line[2..-1] 2>/dev/null)
     if set -q found[1]
@@ -60,7 +60,7 @@ const FISH: &str = r#"function __tidegate_words
     end
 end
 complete -c tidegate -f -a '(__tidegate_words)'
-"#;
+";
 
 /// The scripts with the names that the shells look for.
 pub(super) const SCRIPTS: [(&str, &str); 3] = [("tidegate.bash", BASH), ("_tidegate", ZSH), ("tidegate.fish", FISH)];

@@ -63,7 +63,7 @@ enum Command {
     Demo(demo::Args),
     /// Check a configuration; every problem with its place and what would be right
     Check(check::Args),
-    /// The configuration after all layers are joined, and what a remote revision changes: show, diff
+    /// The configuration after all layers are joined, and what a remote revision changes: show, diff, schema
     Config(config::Args),
     /// One screen of health of the running agent
     Status,

@@ -23,6 +23,7 @@ pub mod provision;
 pub mod proxy;
 pub mod quantity;
 pub mod remote;
+mod schema;
 mod sdi12;
 mod secrets;
 mod section;
@@ -55,6 +56,7 @@ pub use sink::{
 };
 pub use update::UpdateConfig;
 
+pub use schema::schema;
 pub use secrets::Redactor;
 pub use section::nearest;
 pub use shown::{ShownKey, keys_with, shown};
