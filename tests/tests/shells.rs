@@ -13,10 +13,10 @@ use e2e::places;
 fn said(dir: &Path, words: &[&str]) -> String {
     let bin = dir.join("bin");
     if !bin.is_dir() {
-        fs::create_dir(&bin).unwrap();
-        symlink(places::tidegate(), bin.join("tidegate")).unwrap();
+        fs::create_dir(&bin).expect("it is the story's own");
+        symlink(places::tidegate(), bin.join("tidegate")).expect("it is the story's own");
     }
-    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").expect("it is the story's own"));
     let mut command = Command::new(words[0]);
     command.args(&words[1..]).env("PATH", path).env("HOME", dir).current_dir(dir).stdin(Stdio::null());
     let output = command.output().unwrap_or_else(|error| panic!("{words:?}: {error}"));
