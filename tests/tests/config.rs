@@ -5,6 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use e2e::agent::{self, exit};
+use e2e::places;
+use serde_json::Value;
 
 /// A configuration in which all is well.
 const GOOD: &str = r#"[device]
@@ -142,4 +144,22 @@ fn a_configuration_that_is_not_there_is_told_by_name() {
     let output = agent::run(&["--config", file.to_str().unwrap(), "run"]);
     assert_eq!(output.status.code(), Some(exit::CONFIG));
     assert!(agent::stderr(&output).contains("absent.toml"));
+}
+
+#[test]
+fn the_schema_takes_every_configuration_that_is_shown_and_no_value_of_a_wrong_kind() {
+    let dir = tempfile::tempdir().unwrap();
+    let schema = dir.path().join("schema.json");
+    let output = agent::run(&["config", "schema"]);
+    assert_eq!(output.status.code(), Some(0), "{}", agent::stderr(&output));
+    fs::write(&schema, &output.stdout).unwrap();
+    let root = places::tests().parent().unwrap().to_path_buf();
+    let mut files = vec![write(dir.path(), GOOD), root.join("README.md"), root.join("systemd/tidegate.toml")];
+    let pages = fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    files.extend(pages.filter(|page| page.extension().is_some_and(|extension| extension == "md")));
+    let judged = places::python("helpers/schema.py").arg(&schema).args(&files).output().unwrap();
+    let judged: Value = serde_json::from_slice(&judged.stdout).unwrap_or_else(|_| panic!("{}", agent::stderr(&judged)));
+    assert!(judged["configurations"].as_u64() >= Some(20), "{judged}");
+    assert_eq!(judged["against"], Value::Array(Vec::new()), "{judged:#}");
+    assert_eq!(judged["lets"], Value::Array(Vec::new()), "{judged:#}");
 }

@@ -16,7 +16,7 @@ const LIMIT: Duration = Duration::from_mins(1);
 /// A broker that hangs up with a reason on what `disliked` holds at the time, and the agent with one reading a message.
 fn picky(dir: &Path) -> (Process, Agent, Port) {
     let disliked = dir.join("disliked");
-    fs::write(&disliked, "666.5").unwrap();
+    fs::write(&disliked, "666.5").expect("it is the story's own");
     let python = places::python("helpers/picky.py");
     let mut command = leashed(Path::new(python.get_program()));
     command.args(python.get_args()).arg(format!("@{}", disliked.display())).args(["99", "5"]);

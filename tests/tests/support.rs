@@ -39,7 +39,7 @@ fn secretive(dir: &Path) -> (String, Vec<String>) {
         ("aws", format!("[default]\naws_access_key_id = {KEY_ID}\naws_secret_access_key = {SHARED_KEY}\n")),
         ("web-token", format!("{WEB_TOKEN}\n")),
     ] {
-        fs::write(dir.join(name), text).unwrap();
+        fs::write(dir.join(name), text).expect("it is the story's own");
     }
     let at = |name: &str| dir.join(name).display().to_string();
     let closed = places::free_port();
@@ -66,7 +66,7 @@ fn secretive(dir: &Path) -> (String, Vec<String>) {
         )
         + &agent::s3_sink_at("other", &format!("http://127.0.0.1:{closed}"), "pond", "")
         + &format!("[sink.other.credentials]\ntype = \"file\"\npath = \"{}\"\n\n", at("aws"));
-    let key = fs::read_to_string(&pair.key).unwrap();
+    let key = fs::read_to_string(&pair.key).expect("it is the story's own");
     let mut secrets: Vec<String> = key.lines().filter(|line| !line.starts_with("---")).map(str::to_owned).collect();
     assert!(!secrets.is_empty(), "{key}");
     secrets.extend(
@@ -78,33 +78,35 @@ fn secretive(dir: &Path) -> (String, Vec<String>) {
 
 /// A `journalctl` for a machine without systemd: it prints a log into which every secret was planted.
 fn planted(dir: &Path, secrets: &[String]) -> PathBuf {
-    let mut log = String::from("2026-11-23T10:00:00 gw-1 tidegate[1]: INFO delivering again sink=cloud\n");
-    for secret in secrets {
-        log += &format!("2026-11-23T10:00:01 gw-1 tidegate[1]: DEBUG said {secret} and {secret:?}\n");
-    }
-    log += &format!("proxy http://me:{IN_URL}@10.0.0.1:3128/ refused, token={WEB_TOKEN}, goodbye\n");
+    let said = |secret: &String| format!("2026-11-23T10:00:01 gw-1 tidegate[1]: DEBUG said {secret} and {secret:?}\n");
     let key = secrets.iter().take_while(|secret| secret.len() >= 40).cloned().collect::<Vec<_>>().join("\n");
-    log += &format!("-----BEGIN PRIVATE KEY-----\n{key}\n-----END PRIVATE KEY-----\n");
+    let log = [
+        "2026-11-23T10:00:00 gw-1 tidegate[1]: INFO delivering again sink=cloud\n".to_owned(),
+        secrets.iter().map(said).collect::<Vec<_>>().concat(),
+        format!("proxy http://me:{IN_URL}@10.0.0.1:3128/ refused, token={WEB_TOKEN}, goodbye\n"),
+        format!("-----BEGIN PRIVATE KEY-----\n{key}\n-----END PRIVATE KEY-----\n"),
+    ]
+    .concat();
     let bin = dir.join("bin");
-    fs::create_dir(&bin).unwrap();
-    fs::write(dir.join("planted.log"), log).unwrap();
+    fs::create_dir(&bin).expect("it is the story's own");
+    fs::write(dir.join("planted.log"), log).expect("it is the story's own");
     let script = format!("#!/bin/sh\necho \"$@\" >{0}/asked\ncat {0}/planted.log\n", dir.display());
-    fs::write(bin.join("journalctl"), script).unwrap();
-    fs::set_permissions(bin.join("journalctl"), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(bin.join("journalctl"), script).expect("it is the story's own");
+    fs::set_permissions(bin.join("journalctl"), fs::Permissions::from_mode(0o755)).expect("it is the story's own");
     bin
 }
 
 fn asked(dir: &Path, bin: &Path, args: &[&str]) -> Output {
-    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").expect("it is the story's own"));
     let mut command = Command::new(places::tidegate());
     command.arg("--config").arg(dir.join("tidegate.toml")).args(args).env("PATH", path).current_dir(dir);
-    command.stdin(Stdio::null()).output().unwrap()
+    command.stdin(Stdio::null()).output().expect("it is the story's own")
 }
 
 /// What the archive holds, unpacked by GNU tar; nothing in it may be one of these.
 #[track_caller]
 fn unpacked(archive: &Path, to: &Path, secrets: &[String]) -> PathBuf {
-    let bytes = Command::new("zstd").arg("-dcq").arg(archive).output().unwrap().stdout;
+    let bytes = Command::new("zstd").arg("-dcq").arg(archive).output().expect("it is the story's own").stdout;
     assert!(!bytes.is_empty());
     let holds = |secret: &str| bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
     for secret in secrets {
@@ -113,11 +115,18 @@ fn unpacked(archive: &Path, to: &Path, secrets: &[String]) -> PathBuf {
     }
     // The search finds what is there.
     assert!(holds("manifest.json"));
-    fs::create_dir(to).unwrap();
-    let tar = Command::new("tar").arg("--zstd").arg("-xf").arg(archive).arg("-C").arg(to).output().unwrap();
+    fs::create_dir(to).expect("it is the story's own");
+    let tar = Command::new("tar")
+        .arg("--zstd")
+        .arg("-xf")
+        .arg(archive)
+        .arg("-C")
+        .arg(to)
+        .output()
+        .expect("it is the story's own");
     assert!(tar.status.success(), "{}", agent::stderr(&tar));
-    let mut entries = fs::read_dir(to).unwrap();
-    let folder = entries.next().expect("a folder").unwrap().path();
+    let mut entries = fs::read_dir(to).expect("it is the story's own");
+    let folder = entries.next().expect("a folder").expect("it is the story's own").path();
     assert!(entries.next().is_none(), "one folder and nothing beside it");
     folder
 }
@@ -136,7 +145,12 @@ fn json(file: &Path) -> Value {
 
 /// A name of the manifest's list.
 fn named<'a>(manifest: &'a Value, list: &str, name: &str) -> &'a Value {
-    manifest[list].as_array().unwrap().iter().find(|part| part["name"] == name).unwrap_or(&Value::Null)
+    manifest[list]
+        .as_array()
+        .expect("it is the story's own")
+        .iter()
+        .find(|part| part["name"] == name)
+        .unwrap_or(&Value::Null)
 }
 
 #[test]

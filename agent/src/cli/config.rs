@@ -1,8 +1,9 @@
 //! `tidegate config show [--origin]`: the configuration after all layers are joined, a line a key; with `--origin` the file
 //! and line, variable, profile or remote revision that each value comes from. What is written nowhere has its default and
 //! is not shown. `tidegate config diff`: what the revision that came from afar changes, against what stands on the device.
+//! `tidegate config schema`: JSON Schema (2020-12) of all keys, for editors; `check` says more.
 //!
-//! Both work offline and show no secrets: the configuration names files that hold them.
+//! All work offline and show no secrets: the configuration names files that hold them.
 
 use std::io::Write;
 
@@ -10,7 +11,7 @@ use clap::{Args as ClapArgs, Subcommand};
 use serde_json::json;
 
 use super::Exit;
-use crate::config::{Layers, ShownKey, keys_with, shown, stage_of};
+use crate::config::{Layers, ShownKey, keys_with, schema, shown, stage_of};
 
 /// What to show.
 #[derive(Debug, ClapArgs)]
@@ -29,6 +30,8 @@ enum What {
     },
     /// What the revision that came from afar changes
     Diff,
+    /// JSON Schema of the configuration, for editors
+    Schema,
 }
 
 pub fn main(args: &Args, layers: &Layers, is_json: bool) -> anyhow::Result<Exit> {
@@ -36,6 +39,7 @@ pub fn main(args: &Args, layers: &Layers, is_json: bool) -> anyhow::Result<Exit>
     match args.what {
         What::Show { origin } => show(&mut out, &shown(layers), origin, is_json)?,
         What::Diff => diff(&mut out, layers, is_json)?,
+        What::Schema => writeln!(out, "{:#}", schema())?,
     }
     Ok(Exit::Fine)
 }

@@ -4,12 +4,14 @@
 //! is not fine, 64 usage, 69 daemon or peer not reachable, 74 disk or port failure, 78 bad configuration.
 
 mod check;
+mod completions;
 mod config;
 mod demo;
 mod detect;
 mod doctor;
 mod journal;
 mod lake;
+mod man;
 mod ports;
 mod probe;
 mod profiles;
@@ -66,7 +68,7 @@ enum Command {
     Demo(demo::Args),
     /// Check a configuration; every problem with its place and what would be right
     Check(check::Args),
-    /// The configuration after all layers are joined, and what a remote revision changes: show, diff
+    /// The configuration after all layers are joined, and what a remote revision changes: show, diff, schema
     Config(config::Args),
     /// One screen of health of the running agent
     Status,
@@ -103,6 +105,10 @@ enum Command {
     Simulate(simulate::Args),
     /// Updates of the agent: status, fetch, install, sign, verify
     Update(update::Args),
+    /// What a shell wants to complete this command by TAB
+    Completions(completions::Args),
+    /// The manual pages
+    Man(man::Args),
 }
 
 /// What a command ends with.
@@ -151,9 +157,9 @@ pub fn main() -> ExitCode {
     exit.into()
 }
 
-/// The command line as a tree, for `examples/manuals.rs`: the man pages and completions of the packages.
-pub fn command() -> clap::Command {
-    Cli::command()
+/// Man pages and completions as files, for the packages: `examples/manuals.rs`.
+pub fn manuals(folder: &Path) -> io::Result<()> {
+    man::manuals(Cli::command(), folder)
 }
 
 fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
@@ -189,6 +195,8 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Probe(args) => probe::main(args, &cli.config, cli.json, cli.verbose),
         Command::Profiles(args) => profiles::main(args, cli.json),
         Command::Simulate(args) => simulate::main(args, &cli.config),
+        Command::Completions(args) => completions::main(args, Cli::command()),
+        Command::Man(args) => man::main(args, Cli::command()),
         Command::Update(args) => update::main(args, &cli.config, cli.json, cli.verbose),
     }
 }

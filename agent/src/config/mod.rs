@@ -24,6 +24,7 @@ pub mod provision;
 pub mod proxy;
 pub mod quantity;
 pub mod remote;
+mod schema;
 mod sdi12;
 mod secrets;
 mod section;
@@ -57,6 +58,7 @@ pub use sink::{
 };
 pub use update::UpdateConfig;
 
+pub use schema::schema;
 pub use secrets::Redactor;
 pub use section::nearest;
 pub use shown::{ShownKey, keys_with, shown};

@@ -80,6 +80,8 @@ impl<'a> Section<'a> {
 
     fn entry(&self, key: &str) -> Option<&'a (At, Node)> {
         self.asked.borrow_mut().push(key.to_owned());
+        #[cfg(test)]
+        super::schema::tests::note(&self.join(key));
         match &self.node.value {
             Tree::Table(table) => table.get(key),
             _ => None,
