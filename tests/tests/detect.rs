@@ -155,6 +155,10 @@ fn nine_captures_in_ten_are_named_and_none_is_named_wrongly() {
         if profiles.iter().any(|profile| profile == "nmea-sounder") {
             profiles.push("nmea-thermometer".to_owned());
         }
+        // A boat's bus, with its receiver on it: 282 GGA sentences that the golden file is not about.
+        if known.file.ends_with("merrimac.log") {
+            profiles.push("nmea-gps".to_owned());
+        }
         (known.file, bytes, profiles)
     });
     let told = play_all(plays.collect(), &["--seconds", "4"]);
@@ -306,15 +310,11 @@ fn an_instrument_that_waits_is_asked_only_with_leave_and_only_what_reads() {
     let parrots: Vec<Parrot> =
         ASKED.iter().map(|(profile, identity, _)| Parrot::plug(dir.path(), profile, identity)).collect();
     let together = parrots.iter().zip(ASKED).collect::<Vec<_>>();
-    for some in together.chunks(AT_A_TIME) {
+    // They wait most of the time, and so do we.
+    for some in together.chunks(2 * AT_A_TIME) {
         thread::scope(|scope| {
             for (parrot, (profile, _, is_proved)) in some {
                 scope.spawn(move || {
-                    let quiet = detect_on(&parrot.link, &["--seconds", "1"]);
-                    assert_eq!(quiet.status.code(), Some(exit::NOT_FINE), "{profile}: {}", stderr(&quiet));
-                    assert!(stderr(&quiet).contains("--ask"), "{}", stderr(&quiet));
-                    assert_eq!(fs::read(&parrot.heard).unwrap(), b"", "{profile}: written to without leave");
-
                     let output = detect_on(&parrot.link, &["--seconds", "1", "--ask"]);
                     let found = found(&output);
                     let named = names(&found, "named");
@@ -335,6 +335,23 @@ fn an_instrument_that_waits_is_asked_only_with_leave_and_only_what_reads() {
             }
         });
     }
+}
+
+#[test]
+fn without_leave_not_one_byte_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    thread::scope(|scope| {
+        for profile in ["mt-sics-polled", "atlas-ezo-do-polled", "ysi-exo-sdi12", "in-situ-rdo-pro"] {
+            let dir = dir.path();
+            scope.spawn(move || {
+                let parrot = Parrot::plug(dir, profile, "");
+                let quiet = detect_on(&parrot.link, &["--seconds", "1"]);
+                assert_eq!(quiet.status.code(), Some(exit::NOT_FINE), "{profile}: {}", stderr(&quiet));
+                assert!(stderr(&quiet).contains("--ask"), "{}", stderr(&quiet));
+                assert_eq!(fs::read(&parrot.heard).unwrap(), b"", "{profile}: written to without leave");
+            });
+        }
+    });
 }
 
 /// Reads of Modbus, and the known questions; what sets anything in an instrument is in none of them.
@@ -366,14 +383,14 @@ fn assert_harmless(heard: &[u8]) {
 #[test]
 fn instruments_that_others_wrote_are_asked_for_their_names() {
     let dir = tempfile::tempdir().unwrap();
-    for (kind, profile) in [("ezo", "atlas-ezo-do"), ("scale", "mt-sics-polled")] {
+    for (kind, profile, seconds) in [("ezo", "atlas-ezo-do", "3"), ("scale", "mt-sics-polled", "1")] {
         let (link, log) = (dir.path().join(kind), dir.path().join(format!("{kind}.heard")));
         let python = places::python("helpers/others.py");
         let mut command = leashed(Path::new(python.get_program()));
         command.args(python.get_args()).arg(&link).arg(&log).arg(kind);
         let process = Process::start(kind, command, &dir.path().join(format!("{kind}.log")));
         wait_for("the port", LIMIT, || process.log_tail(), || link.try_exists().ok()?.then_some(()));
-        let output = detect_on(&link, &["--seconds", "3", "--ask"]);
+        let output = detect_on(&link, &["--seconds", seconds, "--ask"]);
         let named = names(&found(&output), "named");
         assert_eq!(
             named.first().map(String::as_str),

@@ -109,7 +109,7 @@ impl Asker<'_> {
         units.dedup();
         let mut fits = Vec::new();
         for setting in line::distinct(profiles.iter().map(|one| one.line())) {
-            (self.wish.tell)(Progress::Asking(setting, "units on a Modbus line"));
+            (self.wish.tell)(&Progress::Asking(setting, "units on a Modbus line"));
             port::retune(self.port, &setting.on(&profiles[0].bus))?;
             for unit in &units {
                 let Some(_) = self.register(setting, *unit, 0).await? else { continue };
@@ -169,7 +169,7 @@ impl Asker<'_> {
                 step.retries = step.retries.min(1);
             }
             let setting = candidate.line();
-            (self.wish.tell)(Progress::Asking(setting, &candidate.profile));
+            (self.wish.tell)(&Progress::Asking(setting, &candidate.profile));
             port::retune(self.port, &candidate.bus)?;
             fits.extend(self.turn(setting, config, candidate, false).await?);
         }
@@ -183,7 +183,7 @@ impl Asker<'_> {
         let Some(any) = of(CIRCUITS[0].1) else { return Ok(Vec::new()) };
         let setting = any.line();
         port::retune(self.port, &any.bus)?;
-        (self.wish.tell)(Progress::Asking(setting, "an Atlas circuit for its name"));
+        (self.wish.tell)(&Progress::Asking(setting, "an Atlas circuit for its name"));
         // What is half typed to it by now spoils the first.
         for _ in 0..2 {
             let answer = self.exchange(setting, b"i\r", TEXT_LIMIT).await?;
@@ -222,7 +222,7 @@ impl Asker<'_> {
         let profiles: Vec<&&Candidate> = shipped.iter().filter(|one| is_sdi12(one)).collect();
         for setting in line::distinct(profiles.iter().map(|one| one.line())) {
             port::retune(self.port, &setting.on(&profiles[0].bus))?;
-            (self.wish.tell)(Progress::Asking(setting, "an SDI-12 sensor for its name"));
+            (self.wish.tell)(&Progress::Asking(setting, "an SDI-12 sensor for its name"));
             let answer = self.exchange(setting, b"?!", TEXT_LIMIT).await?;
             let Some(address) = address(&answer) else { continue };
             let answer = self.exchange(setting, format!("{address}I!").as_bytes(), TEXT_LIMIT).await?;
@@ -235,7 +235,7 @@ impl Asker<'_> {
             let Mechanics::Sdi12(spec) = &mut config.protocol.mechanics else { return Ok(Vec::new()) };
             let own = spec.address;
             spec.address = address;
-            (self.wish.tell)(Progress::Asking(setting, profile));
+            (self.wish.tell)(&Progress::Asking(setting, profile));
             let fit = self.turn(setting, config, candidate, false).await?;
             let fit = fit.map(|mut fit| {
                 fit.evidence.proof = super::proof::CHECKED;
