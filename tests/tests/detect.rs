@@ -90,13 +90,16 @@ struct Told {
     is_wrong: bool,
 }
 
+/// What it is, its bytes, and the names that are right.
+type Play = (String, Vec<u8>, Vec<String>);
+
 /// Plays each of these on a port of its own, some at a time.
-fn play_all(plays: Vec<(String, Vec<u8>, Vec<String>)>, more: &[&str]) -> Vec<Told> {
-    let dir = tempfile::tempdir().unwrap();
+fn play_all(plays: &[Play], more: &[&str]) -> Vec<Told> {
+    let dir = tempfile::tempdir().expect("a temporary folder");
     let mut told = Vec::new();
     for (round, some) in plays.chunks(AT_A_TIME).enumerate() {
         told.extend(thread::scope(|scope| {
-            let play = |(number, (what, bytes, expected)): (usize, &(String, Vec<u8>, Vec<String>))| {
+            let play = |(number, (what, bytes, expected)): (usize, &Play)| {
                 let port = Port::plugged(&dir.path().join(format!("port-{round}-{number}")));
                 let path = port.path().to_owned();
                 let _player = Player::start(port, bytes.clone());
@@ -139,7 +142,8 @@ fn table(told: &[Told]) -> String {
             "-"
         };
         let named = if one.named.is_empty() { "nothing".to_owned() } else { one.named.join(", ") };
-        writeln!(text, "{:<64} {:<28} {named:<28} {verdict:<5} {:5.1} s", one.what, one.expected, one.seconds).unwrap();
+        writeln!(text, "{:<64} {:<28} {named:<28} {verdict:<5} {:5.1} s", one.what, one.expected, one.seconds)
+            .expect("a String takes any text");
     }
     text
 }
@@ -161,7 +165,7 @@ fn nine_captures_in_ten_are_named_and_none_is_named_wrongly() {
         }
         (known.file, bytes, profiles)
     });
-    let told = play_all(plays.collect(), &["--seconds", "4"]);
+    let told = play_all(&plays.collect::<Vec<_>>(), &["--seconds", "4"]);
     println!("{}", table(&told));
     let right = told.iter().filter(|one| one.is_right).count();
     assert!(told.iter().all(|one| !one.is_wrong), "a wrong name:\n{}", table(&told));
@@ -183,7 +187,7 @@ fn noise(seed: u64, count: usize) -> Vec<u8> {
 fn nothing_is_named_that_is_not_there() {
     let dir = tempfile::tempdir().unwrap();
     let (_, others) = recorded();
-    let mut plays: Vec<(String, Vec<u8>, Vec<String>)> = others
+    let mut plays: Vec<Play> = others
         .into_iter()
         .map(|file| {
             let of = OF_THE_INSTRUMENT.iter().find(|(part, ..)| file.contains(part));
@@ -200,7 +204,7 @@ fn nothing_is_named_that_is_not_there() {
         plays.push(((*what).to_owned(), text.as_bytes().to_vec(), Vec::new()));
     }
     plays.push(("silence".to_owned(), Vec::new(), Vec::new()));
-    let told = play_all(plays, &["--seconds", "1"]);
+    let told = play_all(&plays, &["--seconds", "1"]);
     println!("{}", table(&told));
     assert!(told.iter().all(|one| !one.is_wrong), "a wrong name:\n{}", table(&told));
 }

@@ -28,11 +28,11 @@ fn simulated(dir: &Path, profile: &str) -> (Process, PathBuf) {
 
 /// Runs the agent with a written configuration, its journal and socket in the story's folder, until the instrument was read.
 fn runs_with(dir: &Path, file: &Path, instrument: &str) {
-    let text = fs::read_to_string(file).unwrap();
+    let text = fs::read_to_string(file).expect("it was written");
     let run = dir.join("run");
-    fs::create_dir_all(run.join("conf.d")).unwrap();
+    fs::create_dir_all(run.join("conf.d")).expect("a folder of the story's");
     let places = format!("[journal]\npath = \"{0}/journal\"\n[local]\nsocket = \"{0}/s\"\n", run.display());
-    fs::write(run.join("conf.d/places.toml"), places).unwrap();
+    fs::write(run.join("conf.d/places.toml"), places).expect("write into the story's folder");
     let mut agent = Agent::started(&run, &text);
     agent.wait_until("its readings", LIMIT, |status| {
         item(status, "instruments", instrument)["readings_total"].as_u64().is_some_and(|readings| readings > 0)
@@ -145,10 +145,10 @@ struct Person {
 impl Person {
     fn at(dir: &Path, args: &[&str]) -> Self {
         let terminal = Port::plugged(&dir.join("terminal"));
-        let side = || fs::File::options().read(true).write(true).open(terminal.path()).unwrap();
+        let side = || fs::File::options().read(true).write(true).open(terminal.path()).expect("a terminal");
         let mut command = Command::new(places::tidegate());
         command.arg("setup").args(args).stdin(Stdio::from(side())).stdout(Stdio::from(side())).stderr(side());
-        let child = command.env("NO_COLOR", "1").spawn().unwrap();
+        let child = command.env("NO_COLOR", "1").spawn().expect("start setup");
         Self { terminal, child, seen: String::new() }
     }
 
@@ -171,7 +171,7 @@ impl Person {
     fn ends(mut self) -> (Option<i32>, String) {
         let mut ended = None;
         wait_for("setup to end", LIMIT, String::new, || {
-            ended = self.child.try_wait().unwrap();
+            ended = self.child.try_wait().expect("our own child");
             self.seen += &String::from_utf8_lossy(&self.terminal.written());
             ended.map(|_| ())
         });

@@ -52,7 +52,7 @@ pub struct Args {
     /// A port and what is on it: a profile, `detect`, or `ask`; as often as there are ports
     #[arg(long = "port", value_name = "PATH=PROFILE")]
     ports: Vec<String>,
-    /// A broker: mqtts://HOST:8883
+    /// A broker: `mqtts://HOST:8883`
     #[arg(long, value_name = "URL")]
     mqtt: Option<String>,
     /// A bucket
@@ -227,8 +227,8 @@ impl Setup<'_> {
             Err(words) => return Ok(Err(words)),
         };
         let place = Port::new(&name);
-        let bus = unused(&place.bus, others.iter().map(|other| &other.bus));
-        let named = |profile: &str| unused(&section_name(profile), others.iter().map(|other| &other.name));
+        let bus = unused(&place.bus, others, |other| &other.bus);
+        let named = |profile: &str| unused(&section_name(profile), others, |other| &other.name);
         if !matches!(what, "detect" | "ask") {
             let (candidates, _) = candidates(port, &self.profiles);
             let Some(candidate) = candidates.iter().find(|candidate| candidate.profile == what) else {
@@ -313,8 +313,8 @@ fn hostname() -> String {
 }
 
 /// The name, or the first of `name-2`, `name-3` ... that no other has.
-fn unused<'a>(name: &str, others: impl Iterator<Item = &'a String> + Clone) -> String {
-    let is_free = |name: &str| others.clone().all(|other| other != name);
+fn unused(name: &str, others: &[file::Instrument], of: fn(&file::Instrument) -> &String) -> String {
+    let is_free = |name: &str| others.iter().all(|other| of(other) != name);
     let numbered = (2..).map(|number| format!("{name}-{number}"));
     std::iter::once(name.to_owned()).chain(numbered).find(|name| is_free(name)).expect("numbers do not end")
 }
