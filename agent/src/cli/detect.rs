@@ -269,7 +269,8 @@ fn because(fit: &Fit) -> String {
     };
     let unit = fit.unit.map(|unit| format!(", unit {unit}")).unwrap_or_default();
     let said = said.iter().take(4).map(|said| harmless(said)).collect::<Vec<_>>().join(", ");
-    format!("{} at {line}{unit}: {good} frames read, {refused} refused; it said {said}", fit.profile)
+    let said = if said.is_empty() { "it says so itself".to_owned() } else { format!("it said {said}") };
+    format!("{} at {line}{unit}: {good} frames read, {refused} refused; {said}", fit.profile)
 }
 
 fn object(looked: &Looked, port: &Port) -> Value {

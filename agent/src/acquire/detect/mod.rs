@@ -106,6 +106,20 @@ pub struct Fit {
     pub address: Option<char>,
 }
 
+impl Fit {
+    /// Nothing speaks for the profile yet.
+    fn none_yet(candidate: &Candidate, line: LineSetting) -> Self {
+        Self {
+            profile: candidate.profile.clone(),
+            line,
+            own_line: candidate.line(),
+            evidence: Evidence::default(),
+            unit: None,
+            address: None,
+        }
+    }
+}
+
 /// What was found on the port.
 #[derive(Debug, Clone, Default)]
 pub struct Findings {
@@ -263,14 +277,8 @@ async fn settle(
     let fit = |(index, evidence): &(usize, Evidence)| {
         let own_line = candidates[*index].line();
         let is_own = own_line.is_heard_as(heard_at) || confirmed.iter().any(|(_, which)| which.contains(index));
-        Fit {
-            profile: candidates[*index].profile.clone(),
-            line: if is_own { own_line } else { heard_at },
-            own_line,
-            evidence: evidence.clone(),
-            unit: None,
-            address: None,
-        }
+        let line = if is_own { own_line } else { heard_at };
+        Fit { evidence: evidence.clone(), ..Fit::none_yet(&candidates[*index], line) }
     };
     Ok(fits.iter().map(fit).collect())
 }
