@@ -227,6 +227,7 @@ const TEXTS: &[(&str, &str)] = &[
     ("a number a line", "7.612\r7.613\r7.611\r7.612\r"),
     ("two numbers a line", "21.50,65.2\r\n21.51,65.1\r\n21.49,65.3\r\n"),
     ("five numbers a line", "12.31,4.52,6.73,8.01,9.10\r\n12.33,4.51,6.70,8.00,9.11\r\n"),
+    ("five numbers and spaces", "12.31, 4.52, 6.73, 8.01, 9.10\r\n12.33, 4.51, 6.70, 8.00, 9.11\r\n"),
     ("twelve numbers a line", "1,2,3,4,5,6,7,8,9,10,11,12\r\n2,3,4,5,6,7,8,9,10,11,12,13\r\n"),
     ("nine columns of somebody's", "a\tb\tc\t12\te\t13\tg\t14\ti\r\nb\tb\tc\t15\te\t16\tg\t17\ti\r\n"),
     ("JSON of somebody's", "{\"id\":7,\"t\":21.5,\"h\":65.2}\r\n{\"id\":7,\"t\":21.6,\"h\":65.1}\r\n"),

@@ -308,3 +308,6 @@ fn modbus(candidate: &Candidate) -> Option<&instruments::ModbusSpec> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;
