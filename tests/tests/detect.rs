@@ -269,6 +269,27 @@ fn the_speed_of_a_wire_is_found_also_one_that_the_profile_does_not_have() {
     });
 }
 
+/// At a speed that is not tried all that comes is garbage, as a UART makes it of real records: of none of them is a name.
+#[test]
+fn a_wire_of_a_speed_that_nobody_uses_gives_no_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = ["nmea/sounder.log", "ooi/sbe16plus/20131123.ctdbp1_many.log", "rfid/orfid_reader_1.txt"];
+    thread::scope(|scope| {
+        for (number, file) in files.into_iter().enumerate() {
+            let dir = dir.path();
+            scope.spawn(move || {
+                let port = Port::plugged(&dir.join(format!("port-{number}")));
+                let path = port.path().to_owned();
+                let shape = Shape { baud: 14_400, data_bits: 8, is_odd: None };
+                let _player = Player::on_wire(port, wire_of(file, dir), shape);
+                let output = detect_on(&path, &["--seconds", "1"]);
+                assert_eq!(names(&found(&output), "named"), Vec::<String>::new(), "{file}: {}", stderr(&output));
+                assert!(found(&output)["bytes"].as_u64() > Some(1_000), "{file}: {}", stderr(&output));
+            });
+        }
+    });
+}
+
 /// An instrument that answers as its profile's example does.
 struct Parrot {
     process: Process,
