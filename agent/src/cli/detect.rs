@@ -255,7 +255,10 @@ fn explain(looked: &Looked, args: &Args) {
         let names: Vec<&str> = findings.possible.iter().map(|fit| fit.profile.as_str()).collect();
         eprintln!("these would read it, as they would read much else: {}", names.join(", "));
     }
-    if !args.ask {
+    let is_circuit = findings.possible.iter().any(|fit| fit.profile.starts_with("atlas-ezo-"));
+    if !args.ask && is_circuit {
+        eprintln!("an Atlas circuit says which one it is when it is asked: --ask asks it, and only reads");
+    } else if !args.ask {
         eprintln!("an instrument that waits to be asked says nothing by itself: --ask asks it, and only reads");
     }
 }
