@@ -44,7 +44,7 @@ impl Player {
                     if rest.is_empty() {
                         let chunk = chunks.next().unwrap_or_default();
                         rest = match (shape, port.shape()) {
-                            (Some(sent), Some(set)) => uart::heard(chunk, sent, set),
+                            (Some(own), Some(set)) => uart::heard(chunk, own, set),
                             _ => chunk.to_vec(),
                         };
                     }

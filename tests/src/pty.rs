@@ -56,7 +56,7 @@ impl Port {
     }
 
     /// What whoever has it open has set it to. The kernel gives a pseudo-terminal eight bits and no parity, whatever is asked
-    /// for (tty/pty.c); what is left of a parity is that it is to be checked, and which. With one there are seven bits, but
+    /// for (`pty_set_termios`); what is left of a parity is that it is to be checked, and which. With one there are seven bits, but
     /// at speeds that only Modbus has.
     pub fn shape(&self) -> Option<Shape> {
         let set = tcgetattr(&self.plugged.as_ref()?.instrument).ok()?;

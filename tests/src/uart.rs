@@ -3,7 +3,7 @@
 //! A pseudo-terminal has no speed. This is a wire in time: each character becomes a start bit, data bits, parity and a stop bit
 //! of the sender's length, and a receiver looks at the wire as a UART does: it waits for a falling edge, looks again
 //! half a bit later, and then once a bit. What its driver does with an error is what Linux does: with `INPCK` a bad
-//! character is a NUL, with `IGNPAR` alone it is dropped (tty/n_tty.c, `n_tty_receive_parity_error`).
+//! character is a NUL, with `IGNPAR` alone it is dropped (`n_tty_receive_parity_error` in the kernel).
 
 /// Speed and shape of a character. One stop bit: of more no receiver takes note.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -90,13 +90,16 @@ struct Told {
     is_wrong: bool,
 }
 
+/// What it is, its bytes, and the names that are right.
+type Play = (String, Vec<u8>, Vec<String>);
+
 /// Plays each of these on a port of its own, some at a time.
-fn play_all(plays: Vec<(String, Vec<u8>, Vec<String>)>, more: &[&str]) -> Vec<Told> {
-    let dir = tempfile::tempdir().unwrap();
+fn play_all(plays: &[Play], more: &[&str]) -> Vec<Told> {
+    let dir = tempfile::tempdir().expect("a temporary folder");
     let mut told = Vec::new();
     for (round, some) in plays.chunks(AT_A_TIME).enumerate() {
         told.extend(thread::scope(|scope| {
-            let play = |(number, (what, bytes, expected)): (usize, &(String, Vec<u8>, Vec<String>))| {
+            let play = |(number, (what, bytes, expected)): (usize, &Play)| {
                 let port = Port::plugged(&dir.path().join(format!("port-{round}-{number}")));
                 let path = port.path().to_owned();
                 let _player = Player::start(port, bytes.clone());
@@ -139,7 +142,8 @@ fn table(told: &[Told]) -> String {
             "-"
         };
         let named = if one.named.is_empty() { "nothing".to_owned() } else { one.named.join(", ") };
-        writeln!(text, "{:<64} {:<28} {named:<28} {verdict:<5} {:5.1} s", one.what, one.expected, one.seconds).unwrap();
+        writeln!(text, "{:<64} {:<28} {named:<28} {verdict:<5} {:5.1} s", one.what, one.expected, one.seconds)
+            .expect("a String takes any text");
     }
     text
 }
@@ -155,9 +159,13 @@ fn nine_captures_in_ten_are_named_and_none_is_named_wrongly() {
         if profiles.iter().any(|profile| profile == "nmea-sounder") {
             profiles.push("nmea-thermometer".to_owned());
         }
+        // A boat's bus, with its receiver on it: 282 GGA sentences that the golden file is not about.
+        if known.file.ends_with("merrimac.log") {
+            profiles.push("nmea-gps".to_owned());
+        }
         (known.file, bytes, profiles)
     });
-    let told = play_all(plays.collect(), &["--seconds", "4"]);
+    let told = play_all(&plays.collect::<Vec<_>>(), &["--seconds", "4"]);
     println!("{}", table(&told));
     let right = told.iter().filter(|one| one.is_right).count();
     assert!(told.iter().all(|one| !one.is_wrong), "a wrong name:\n{}", table(&told));
@@ -179,7 +187,7 @@ fn noise(seed: u64, count: usize) -> Vec<u8> {
 fn nothing_is_named_that_is_not_there() {
     let dir = tempfile::tempdir().unwrap();
     let (_, others) = recorded();
-    let mut plays: Vec<(String, Vec<u8>, Vec<String>)> = others
+    let mut plays: Vec<Play> = others
         .into_iter()
         .map(|file| {
             let of = OF_THE_INSTRUMENT.iter().find(|(part, ..)| file.contains(part));
@@ -196,7 +204,7 @@ fn nothing_is_named_that_is_not_there() {
         plays.push(((*what).to_owned(), text.as_bytes().to_vec(), Vec::new()));
     }
     plays.push(("silence".to_owned(), Vec::new(), Vec::new()));
-    let told = play_all(plays, &["--seconds", "1"]);
+    let told = play_all(&plays, &["--seconds", "1"]);
     println!("{}", table(&told));
     assert!(told.iter().all(|one| !one.is_wrong), "a wrong name:\n{}", table(&told));
 }
@@ -219,6 +227,7 @@ const TEXTS: &[(&str, &str)] = &[
     ("a number a line", "7.612\r7.613\r7.611\r7.612\r"),
     ("two numbers a line", "21.50,65.2\r\n21.51,65.1\r\n21.49,65.3\r\n"),
     ("five numbers a line", "12.31,4.52,6.73,8.01,9.10\r\n12.33,4.51,6.70,8.00,9.11\r\n"),
+    ("five numbers and spaces", "12.31, 4.52, 6.73, 8.01, 9.10\r\n12.33, 4.51, 6.70, 8.00, 9.11\r\n"),
     ("twelve numbers a line", "1,2,3,4,5,6,7,8,9,10,11,12\r\n2,3,4,5,6,7,8,9,10,11,12,13\r\n"),
     ("nine columns of somebody's", "a\tb\tc\t12\te\t13\tg\t14\ti\r\nb\tb\tc\t15\te\t16\tg\t17\ti\r\n"),
     ("JSON of somebody's", "{\"id\":7,\"t\":21.5,\"h\":65.2}\r\n{\"id\":7,\"t\":21.6,\"h\":65.1}\r\n"),
@@ -255,6 +264,27 @@ fn the_speed_of_a_wire_is_found_also_one_that_the_profile_does_not_have() {
                     stderr(&output)
                 );
                 assert_eq!(found["named"][0]["line"], line, "{file}: {}", stderr(&output));
+            });
+        }
+    });
+}
+
+/// At a speed that is not tried all that comes is garbage, as a UART makes it of real records: of none of them is a name.
+#[test]
+fn a_wire_of_a_speed_that_nobody_uses_gives_no_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = ["nmea/sounder.log", "ooi/sbe16plus/20131123.ctdbp1_many.log", "rfid/orfid_reader_1.txt"];
+    thread::scope(|scope| {
+        for (number, file) in files.into_iter().enumerate() {
+            let dir = dir.path();
+            scope.spawn(move || {
+                let port = Port::plugged(&dir.join(format!("port-{number}")));
+                let path = port.path().to_owned();
+                let shape = Shape { baud: 14_400, data_bits: 8, is_odd: None };
+                let _player = Player::on_wire(port, wire_of(file, dir), shape);
+                let output = detect_on(&path, &["--seconds", "1"]);
+                assert_eq!(names(&found(&output), "named"), Vec::<String>::new(), "{file}: {}", stderr(&output));
+                assert!(found(&output)["bytes"].as_u64() > Some(1_000), "{file}: {}", stderr(&output));
             });
         }
     });
@@ -306,15 +336,11 @@ fn an_instrument_that_waits_is_asked_only_with_leave_and_only_what_reads() {
     let parrots: Vec<Parrot> =
         ASKED.iter().map(|(profile, identity, _)| Parrot::plug(dir.path(), profile, identity)).collect();
     let together = parrots.iter().zip(ASKED).collect::<Vec<_>>();
-    for some in together.chunks(AT_A_TIME) {
+    // They wait most of the time, and so do we.
+    for some in together.chunks(2 * AT_A_TIME) {
         thread::scope(|scope| {
             for (parrot, (profile, _, is_proved)) in some {
                 scope.spawn(move || {
-                    let quiet = detect_on(&parrot.link, &["--seconds", "1"]);
-                    assert_eq!(quiet.status.code(), Some(exit::NOT_FINE), "{profile}: {}", stderr(&quiet));
-                    assert!(stderr(&quiet).contains("--ask"), "{}", stderr(&quiet));
-                    assert_eq!(fs::read(&parrot.heard).unwrap(), b"", "{profile}: written to without leave");
-
                     let output = detect_on(&parrot.link, &["--seconds", "1", "--ask"]);
                     let found = found(&output);
                     let named = names(&found, "named");
@@ -337,24 +363,29 @@ fn an_instrument_that_waits_is_asked_only_with_leave_and_only_what_reads() {
     }
 }
 
+#[test]
+fn without_leave_not_one_byte_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    thread::scope(|scope| {
+        for profile in ["mt-sics-polled", "atlas-ezo-do-polled", "ysi-exo-sdi12", "in-situ-rdo-pro"] {
+            let dir = dir.path();
+            scope.spawn(move || {
+                let parrot = Parrot::plug(dir, profile, "");
+                let quiet = detect_on(&parrot.link, &["--seconds", "1"]);
+                assert_eq!(quiet.status.code(), Some(exit::NOT_FINE), "{profile}: {}", stderr(&quiet));
+                assert!(stderr(&quiet).contains("--ask"), "{}", stderr(&quiet));
+                assert_eq!(fs::read(&parrot.heard).unwrap(), b"", "{profile}: written to without leave");
+            });
+        }
+    });
+}
+
 /// Reads of Modbus, and the known questions; what sets anything in an instrument is in none of them.
 fn assert_harmless(heard: &[u8]) {
     let mut rest = heard;
     while !rest.is_empty() {
-        let questions: [&[u8]; 12] = [
-            b"i\r",
-            b"Do Sample\r\n",
-            b"SI\r\n",
-            b"0R0\r\n",
-            b"LOOP 1\n",
-            b"?!",
-            b"0I!",
-            b"0M!",
-            b"0D0!",
-            b"0D1!",
-            b"0D2!",
-            b"0D3!",
-        ];
+        let questions: [&[u8]; 8] =
+            [b"\r\n", b"i\r", b"Do Sample\r\n", b"SI\r\n", b"0R0\r\n", b"LOOP 1\n", b"?!", b"0I!"];
         let question = questions.iter().find(|question| rest.starts_with(question));
         let is_read = rest.len() >= 8 && matches!(rest[1], 3 | 4);
         let len = question.map(|question| question.len()).or(is_read.then_some(8));
@@ -363,26 +394,31 @@ fn assert_harmless(heard: &[u8]) {
     }
 }
 
+/// An Atlas circuit and a Modbus slave of other people's: the one says what it is, the other has registers of nobody's.
 #[test]
 fn instruments_that_others_wrote_are_asked_for_their_names() {
     let dir = tempfile::tempdir().unwrap();
-    for (kind, profile) in [("ezo", "atlas-ezo-do"), ("scale", "mt-sics-polled")] {
+    let look = |kind: &str, seconds: &str| {
         let (link, log) = (dir.path().join(kind), dir.path().join(format!("{kind}.heard")));
         let python = places::python("helpers/others.py");
         let mut command = leashed(Path::new(python.get_program()));
         command.args(python.get_args()).arg(&link).arg(&log).arg(kind);
         let process = Process::start(kind, command, &dir.path().join(format!("{kind}.log")));
         wait_for("the port", LIMIT, || process.log_tail(), || link.try_exists().ok()?.then_some(()));
-        let output = detect_on(&link, &["--seconds", "3", "--ask"]);
-        let named = names(&found(&output), "named");
-        assert_eq!(
-            named.first().map(String::as_str),
-            Some(profile),
-            "{kind}: {}\n{}",
-            stderr(&output),
-            stdout(&output)
-        );
+        let output = detect_on(&link, &["--seconds", seconds, "--ask"]);
+        (found(&output), stderr(&output))
+    };
+    let (circuit, words) = look("ezo", "3");
+    // It talks by itself at the moment: what reads it as it is stands first, what makes it stop second.
+    assert_eq!(names(&circuit, "named"), ["atlas-ezo-do", "atlas-ezo-do-polled"], "{words}");
+
+    let (slave, words) = look("modbus", "1");
+    assert_eq!(names(&slave, "named"), Vec::<String>::new(), "{slave:#}\n{words}");
+    let units = slave["modbus_units"].as_array().expect("a list");
+    for unit in [1, 2] {
+        assert!(units.iter().any(|found| found["unit"] == unit), "unit {unit}: {slave:#}");
     }
+    assert!(words.contains("a Modbus unit answers: unit 1"), "{words}");
 }
 
 #[test]

@@ -117,10 +117,15 @@ fn read(file: &Path) -> Option<String> {
 }
 
 /// The programs that have this device open, ourselves aside, as far as this user may see; also of one without hardware.
+/// Who has the other side of a pseudo-terminal is the instrument.
 pub fn held_by(places: &Places, path: &Path) -> Vec<Holder> {
     let Ok(path) = fs::canonicalize(path) else { return Vec::new() };
-    let mut held = holders(places).remove(&path).unwrap_or_default();
-    held.retain(|holder| holder.pid != std::process::id());
+    let mut holders = holders(places);
+    let instruments = holders.remove(&places.devices.join("ptmx")).unwrap_or_default();
+    let instruments: Vec<Holder> =
+        holders.remove(&places.devices.join("pts/ptmx")).unwrap_or_default().into_iter().chain(instruments).collect();
+    let mut held = holders.remove(&path).unwrap_or_default();
+    held.retain(|holder| holder.pid != std::process::id() && !instruments.contains(holder));
     held
 }
 
@@ -230,5 +235,15 @@ mod tests {
         assert_eq!(adapter.links, [root.path().join("dev/serial/by-id/usb-FTDI-A10K")]);
         assert_eq!(adapter.held_by, [Holder { pid: 4711, name: "minicom".to_owned() }]);
         assert_eq!((&ports[0].usb, &ports[0].held_by), (&None, &Vec::new()));
+
+        let port = root.path().join("dev/ttyUSB0");
+        assert_eq!(held_by(&places, &port), adapter.held_by);
+        assert_eq!(stable_name(&ports, &port), "usb:0403:6001:A10K");
+        let twins: Vec<Port> = [&ports[..], std::slice::from_ref(adapter)].concat();
+        let link = root.path().join("dev/serial/by-id/usb-FTDI-A10K").display().to_string();
+        assert_eq!(stable_name(&twins, &port), link, "two have the same numbers");
+        // A simulator that has both sides of its line is no rival.
+        symlink(root.path().join("dev/ptmx"), root.path().join("proc/4711/fd/4")).unwrap();
+        assert_eq!(held_by(&places, &port), []);
     }
 }

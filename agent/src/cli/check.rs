@@ -19,6 +19,13 @@ pub struct Args {
     file: Option<PathBuf>,
 }
 
+impl Args {
+    /// To check this file.
+    pub fn of(file: &Path) -> Self {
+        Self { file: Some(file.to_owned()) }
+    }
+}
+
 pub fn main(args: &Args, default: &Path, is_json: bool) -> anyhow::Result<Exit> {
     let file = args.file.as_deref().unwrap_or(default);
     let checked = load(&Layers::of_process(file));

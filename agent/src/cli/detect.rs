@@ -117,8 +117,10 @@ pub fn look(port: &str, profiles: &Path, patience: Duration, may_ask: bool) -> a
     let wish = Wish { patience, may_ask, tell: &tell };
     let ended = small_runtime()?.block_on(async {
         tokio::select! {
-            ended = detect(&candidates, &wish, &mut findings) => ended,
+            // The signal first: it is listened for before anything is told.
+            biased;
             interrupted = tokio::signal::ctrl_c() => interrupted.context("Ctrl-C"),
+            ended = detect(&candidates, &wish, &mut findings) => ended,
         }
     });
     Ok(Looked { findings, candidates, failed: ended.err() })
@@ -147,14 +149,18 @@ pub fn taken(port: &PortName, config: Option<&Config>) -> Option<String> {
 }
 
 /// The port as it was given, and as a configuration should call it.
-struct Port {
-    given: String,
-    stable: String,
-    bus: String,
+pub struct Port {
+    /// As it was given.
+    pub given: String,
+    /// As a configuration should call it.
+    pub stable: String,
+    /// A name for its bus.
+    pub bus: String,
 }
 
 impl Port {
-    fn new(name: &PortName) -> Self {
+    /// A port by what it is called.
+    pub fn new(name: &PortName) -> Self {
         let given = name.to_string();
         let path = match name {
             PortName::Path(path) => path.clone(),
@@ -168,7 +174,7 @@ impl Port {
     }
 }
 
-fn tell(progress: Progress<'_>) {
+fn tell(progress: &Progress<'_>) {
     match progress {
         Progress::Listening(line) => eprintln!("listening at {line}"),
         Progress::Heard(line, 0) => eprintln!("  {line}: silence"),
@@ -249,20 +255,25 @@ fn explain(looked: &Looked, args: &Args) {
         let names: Vec<&str> = findings.possible.iter().map(|fit| fit.profile.as_str()).collect();
         eprintln!("these would read it, as they would read much else: {}", names.join(", "));
     }
-    if !args.ask {
+    let is_circuit = findings.possible.iter().any(|fit| fit.profile.starts_with("atlas-ezo-"));
+    if !args.ask && is_circuit {
+        eprintln!("an Atlas circuit says which one it is when it is asked: --ask asks it, and only reads");
+    } else if !args.ask {
         eprintln!("an instrument that waits to be asked says nothing by itself: --ask asks it, and only reads");
     }
 }
 
 fn because(fit: &Fit) -> String {
     let Evidence { good, refused, ref said, .. } = fit.evidence;
-    let line = match fit.line == fit.own_line {
-        true => fit.line.to_string(),
-        false => format!("{} (delivered with {})", fit.line, fit.own_line),
+    let line = if fit.line == fit.own_line {
+        fit.line.to_string()
+    } else {
+        format!("{} (delivered with {})", fit.line, fit.own_line)
     };
     let unit = fit.unit.map(|unit| format!(", unit {unit}")).unwrap_or_default();
     let said = said.iter().take(4).map(|said| harmless(said)).collect::<Vec<_>>().join(", ");
-    format!("{} at {line}{unit}: {good} frames read, {refused} refused; it said {said}", fit.profile)
+    let said = if said.is_empty() { "it says so itself".to_owned() } else { format!("it said {said}") };
+    format!("{} at {line}{unit}: {good} frames read, {refused} refused; {said}", fit.profile)
 }
 
 fn object(looked: &Looked, port: &Port) -> Value {

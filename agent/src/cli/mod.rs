@@ -19,6 +19,7 @@ mod provision;
 mod replay;
 mod run;
 mod screen;
+mod setup;
 mod simulate;
 mod sinks;
 mod sniff;
@@ -93,6 +94,8 @@ enum Command {
     Lake(lake::Args),
     /// Serial ports, what to call them in a configuration, and who holds them
     Ports,
+    /// A first configuration, by questions or by flags
+    Setup(setup::Args),
     /// What is on a port, as the configuration that reads it; writes to it only with --ask
     Detect(detect::Args),
     /// What goes over a line, in hex and text, with the agent or without; never writes to it
@@ -190,6 +193,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Lake(args) => lake::main(args, &cli.config, cli.json),
         // Also where there is no configuration yet, or a wrong one.
         Command::Ports => ports::main(load(&cli.config).ok().as_ref(), cli.json),
+        Command::Setup(args) => setup::main(args, &cli.config),
         Command::Detect(args) => detect::main(args, &cli.config, cli.json),
         Command::Sniff(args) => sniff::main(args, &cli.config, cli.json),
         Command::Probe(args) => probe::main(args, &cli.config, cli.json, cli.verbose),

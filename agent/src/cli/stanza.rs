@@ -76,7 +76,7 @@ pub fn section_name(text: &str) -> String {
 
 /// The same as comments, for somebody to choose from.
 pub fn commented(text: &str) -> String {
-    text.lines().map(|line| format!("#{line}\n")).collect()
+    text.lines().flat_map(|line| ["#", line, "\n"]).collect()
 }
 
 fn rest_of_line(line: LineSetting) -> Vec<(&'static str, String)> {

@@ -1,8 +1,9 @@
 //! Asking an instrument that waits to be asked. Every question here reads and changes nothing: the reads of Modbus
-//! (functions 3 and 4), an Atlas circuit's `i`, SDI-12's `?!`, `aI!` and the measurement of the profile, and the `steps` of
-//! shipped profiles, never their `init`. Profiles of the operator's own are not asked: what their steps do is not known.
+//! (functions 3 and 4), an Atlas circuit's `i`, SDI-12's `?!` and `aI!`, and the `steps` of shipped profiles, never their `init`. Profiles of the operator's own are not asked: what their steps do is not known.
 //!
-//! Registers come first and SDI-12 last: some probes speak both, and change over when they hear the other.
+//! Text comes first: to a unit on a Modbus line it is noise, but requests of Modbus are half a line to who reads lines, and spoil
+//! the next. An empty line before each question ends what another one left. SDI-12 comes last: some probes speak that and Modbus,
+//! and change over when they hear the other.
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use tokio_serial::SerialStream;
 
 use super::line::{self, LineSetting};
 use super::weigh::Weigher;
-use super::{Candidate, Findings, Fit, Progress, Wish, modbus};
+use super::{Candidate, Evidence, Findings, Fit, Progress, Wish, modbus};
 use crate::acquire::port;
 use crate::acquire::trial::read;
 use crate::config::InstrumentConfig;
@@ -30,13 +31,19 @@ const NOWHERE: u16 = 0xF0F1;
 /// An answer in text begins within this time.
 const TEXT_LIMIT: Duration = Duration::from_millis(1_200);
 
+/// What is said to an empty line begins within this time; mostly it is nothing.
+const EMPTY_LIMIT: Duration = Duration::from_millis(300);
+
 /// An answer is over when so much time passes without a byte.
 const QUIET: Duration = Duration::from_millis(150);
 
 /// An answer to a question of ours is no longer, in bytes.
 const ANSWER_BYTES_MAX: usize = 1_024;
 
-/// A whole turn of a profile, however many questions it has and however long its sensor measures.
+/// Instruments that answer within this time may be asked twice, in milliseconds.
+const SOON_MS: u64 = 2_000;
+
+/// A whole turn of a profile, however many questions it has.
 const TURN_LIMIT: Duration = Duration::from_secs(20);
 
 /// What an Atlas circuit calls itself in its answer to `i`, and its profiles: asked, and talking by itself.
@@ -63,12 +70,12 @@ pub async fn ask(
 ) -> anyhow::Result<()> {
     let shipped: Vec<&Candidate> = candidates.iter().filter(|one| one.is_shipped && one.is_asked()).collect();
     let mut asker = Asker { port, wish };
-    let mut fits = asker.units(&shipped, findings).await?;
-    if fits.is_empty() {
-        fits = asker.texts(&shipped).await?;
-    }
+    let mut fits = asker.texts(&shipped).await?;
     if fits.is_empty() {
         fits = asker.circuit(candidates, findings).await?;
+    }
+    if fits.is_empty() {
+        fits = asker.units(&shipped, findings).await?;
     }
     if fits.is_empty() {
         fits = asker.sensors(&shipped, findings).await?;
@@ -109,7 +116,7 @@ impl Asker<'_> {
         units.dedup();
         let mut fits = Vec::new();
         for setting in line::distinct(profiles.iter().map(|one| one.line())) {
-            (self.wish.tell)(Progress::Asking(setting, "units on a Modbus line"));
+            (self.wish.tell)(&Progress::Asking(setting, "units on a Modbus line"));
             port::retune(self.port, &setting.on(&profiles[0].bus))?;
             for unit in &units {
                 let Some(_) = self.register(setting, *unit, 0).await? else { continue };
@@ -166,11 +173,13 @@ impl Asker<'_> {
                 continue;
             }
             for step in &mut poll.steps {
-                step.retries = step.retries.min(1);
+                // Once more for one that slept; who takes long is not asked twice.
+                step.retries = u32::from(step.timeout_ms <= SOON_MS).min(step.retries);
             }
             let setting = candidate.line();
-            (self.wish.tell)(Progress::Asking(setting, &candidate.profile));
+            (self.wish.tell)(&Progress::Asking(setting, &candidate.profile));
             port::retune(self.port, &candidate.bus)?;
+            self.exchange(setting, b"\r\n", EMPTY_LIMIT).await?;
             fits.extend(self.turn(setting, config, candidate, false).await?);
         }
         fits.retain(|fit| fit.evidence.is_proof());
@@ -183,7 +192,7 @@ impl Asker<'_> {
         let Some(any) = of(CIRCUITS[0].1) else { return Ok(Vec::new()) };
         let setting = any.line();
         port::retune(self.port, &any.bus)?;
-        (self.wish.tell)(Progress::Asking(setting, "an Atlas circuit for its name"));
+        (self.wish.tell)(&Progress::Asking(setting, "an Atlas circuit for its name"));
         // What is half typed to it by now spoils the first.
         for _ in 0..2 {
             let answer = self.exchange(setting, b"i\r", TEXT_LIMIT).await?;
@@ -197,19 +206,11 @@ impl Asker<'_> {
             let order = if is_talking { [*talks, *polled] } else { [*polled, *talks] };
             for profile in order.iter().take(1 + usize::from(is_talking)) {
                 let Some(candidate) = of(profile) else { continue };
-                let mut fit = Fit {
-                    profile: candidate.profile.clone(),
-                    line: setting,
-                    own_line: candidate.line(),
-                    evidence: super::Evidence { good: 1, is_answer: true, ..super::Evidence::default() },
-                    unit: None,
-                    address: None,
-                };
                 let heard = findings.possible.iter().find(|heard| heard.profile == *profile);
-                fit.evidence.said = heard.map(|heard| heard.evidence.said.clone()).unwrap_or_default();
-                // Its own word.
-                fit.evidence.proof = super::proof::CHECKED + u32::from(*profile == order[0]);
-                fit.evidence.frame.clone_from(&answer);
+                let said = heard.map(|heard| heard.evidence.said.clone()).unwrap_or_default();
+                let mut evidence = Evidence { said, ..by_its_word(&answer) };
+                evidence.proof += u32::from(*profile == order[0]);
+                let fit = Fit { evidence, ..Fit::none_yet(candidate, setting) };
                 fits.push(fit);
             }
             return Ok(fits);
@@ -217,12 +218,13 @@ impl Asker<'_> {
         Ok(Vec::new())
     }
 
-    /// SDI-12, through a bridge and on a bare line: who is there, what it is, and what it measures.
+    /// SDI-12, through a bridge: who is there, and what it is.
     async fn sensors(&mut self, shipped: &[&Candidate], findings: &mut Findings) -> anyhow::Result<Vec<Fit>> {
         let profiles: Vec<&&Candidate> = shipped.iter().filter(|one| is_sdi12(one)).collect();
         for setting in line::distinct(profiles.iter().map(|one| one.line())) {
             port::retune(self.port, &setting.on(&profiles[0].bus))?;
-            (self.wish.tell)(Progress::Asking(setting, "an SDI-12 sensor for its name"));
+            (self.wish.tell)(&Progress::Asking(setting, "an SDI-12 sensor for its name"));
+            self.exchange(setting, b"\r\n", EMPTY_LIMIT).await?;
             let answer = self.exchange(setting, b"?!", TEXT_LIMIT).await?;
             let Some(address) = address(&answer) else { continue };
             let answer = self.exchange(setting, format!("{address}I!").as_bytes(), TEXT_LIMIT).await?;
@@ -231,17 +233,10 @@ impl Asker<'_> {
             let is_it = |(maker, model, _): &&(&str, &str, &str)| identity.contains(maker) && identity.contains(model);
             let Some((_, _, profile)) = SENSORS.iter().find(is_it) else { return Ok(Vec::new()) };
             let Some(candidate) = profiles.iter().find(|one| one.profile == *profile) else { return Ok(Vec::new()) };
-            let mut config = candidate.instrument().clone();
-            let Mechanics::Sdi12(spec) = &mut config.protocol.mechanics else { return Ok(Vec::new()) };
-            let own = spec.address;
-            spec.address = address;
-            (self.wish.tell)(Progress::Asking(setting, profile));
-            let fit = self.turn(setting, config, candidate, false).await?;
-            let fit = fit.map(|mut fit| {
-                fit.evidence.proof = super::proof::CHECKED;
-                Fit { address: (address != own).then_some(address), ..fit }
-            });
-            return Ok(fit.into_iter().collect());
+            let Mechanics::Sdi12(spec) = &candidate.instrument().protocol.mechanics else { return Ok(Vec::new()) };
+            let evidence = by_its_word(&answer);
+            let fit = Fit { evidence, ..Fit::none_yet(candidate, setting) };
+            return Ok(vec![Fit { address: (address != spec.address).then_some(address), ..fit }]);
         }
         Ok(Vec::new())
     }
@@ -281,14 +276,7 @@ impl Asker<'_> {
         };
         let evidence = weigher.evidence().clone();
         let is_answered = turn == Turn::Answered && evidence.good > 0 && evidence.doubtful == 0;
-        Ok(is_answered.then(|| Fit {
-            profile: candidate.profile.clone(),
-            line: setting,
-            own_line: candidate.line(),
-            evidence,
-            unit: None,
-            address: None,
-        }))
+        Ok(is_answered.then(|| Fit { evidence, ..Fit::none_yet(candidate, setting) }))
     }
 
     /// Says it once the line is quiet, and waits until it is out.
@@ -315,6 +303,11 @@ impl Asker<'_> {
         }
         Ok(answer)
     }
+}
+
+/// What an instrument says that it is, proves it.
+fn by_its_word(answer: &[u8]) -> Evidence {
+    Evidence { good: 1, is_answer: true, proof: super::proof::CHECKED, frame: answer.to_vec(), ..Evidence::default() }
 }
 
 fn is_sdi12(candidate: &Candidate) -> bool {

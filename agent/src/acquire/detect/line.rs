@@ -84,7 +84,7 @@ const USUAL: &[LineSetting] = &[
 
 /// All settings worth listening at: the usual ones, and behind them what else a profile has.
 pub(super) fn to_hear(candidates: &[Candidate]) -> Vec<LineSetting> {
-    let own = candidates.iter().filter(|candidate| !candidate.is_asked()).map(|candidate| candidate.line());
+    let own = candidates.iter().filter(|candidate| !candidate.is_asked()).map(Candidate::line);
     distinct(USUAL.iter().copied().chain(own))
 }
 

@@ -78,8 +78,9 @@ impl Candidate {
 pub fn candidates(port: &str, folder: &Path) -> (Vec<Candidate>, Vec<(String, ConfigError)>) {
     let (mut all, mut broken) = (Vec::new(), Vec::new());
     for profile in profile_names(folder) {
-        let is_shipped =
-            instruments::profiles::find(&profile).is_some() && !folder.join(format!("{profile}.toml")).exists();
+        // What can not be seen may be there: then it is not asked.
+        let is_local = folder.join(format!("{profile}.toml")).try_exists().unwrap_or(true);
+        let is_shipped = instruments::profiles::find(&profile).is_some() && !is_local;
         match trial_bus(&profile, port, folder) {
             Ok(bus) => all.push(Candidate { profile, is_shipped, bus }),
             Err(error) => broken.push((profile, error)),
@@ -103,6 +104,20 @@ pub struct Fit {
     pub unit: Option<u8>,
     /// The address that answered, where it is not the profile's.
     pub address: Option<char>,
+}
+
+impl Fit {
+    /// Nothing speaks for the profile yet.
+    fn none_yet(candidate: &Candidate, line: LineSetting) -> Self {
+        Self {
+            profile: candidate.profile.clone(),
+            line,
+            own_line: candidate.line(),
+            evidence: Evidence::default(),
+            unit: None,
+            address: None,
+        }
+    }
 }
 
 /// What was found on the port.
@@ -142,7 +157,7 @@ pub struct Wish<'a> {
     /// Whether anything may be written.
     pub may_ask: bool,
     /// Told what is being done.
-    pub tell: &'a dyn Fn(Progress<'_>),
+    pub tell: &'a dyn Fn(&Progress<'_>),
 }
 
 /// Looks for what is on the port. What was found so far stands in `findings` at any time.
@@ -172,10 +187,10 @@ async fn listen(
 ) -> anyhow::Result<()> {
     let talkers: Vec<usize> = (0..candidates.len()).filter(|index| !candidates[*index].is_asked()).collect();
     for setting in settings {
-        (wish.tell)(Progress::Listening(*setting));
+        (wish.tell)(&Progress::Listening(*setting));
         let patience = wish.patience * if findings.bytes > 0 { PATIENCE } else { 1 };
         let heard = hear(port, candidates, &talkers, *setting, patience).await?;
-        (wish.tell)(Progress::Heard(*setting, heard.bytes.len()));
+        (wish.tell)(&Progress::Heard(*setting, heard.bytes.len()));
         findings.settings += 1;
         findings.bytes += u64::try_from(heard.bytes.len()).unwrap_or(u64::MAX);
         let (named, possible): (Vec<_>, Vec<_>) = heard.fits.into_iter().partition(|(_, fit)| fit.is_proof());
@@ -253,7 +268,7 @@ async fn settle(
     let others = fits.iter().map(|(index, _)| candidates[*index].line()).filter(|own| !own.is_heard_as(heard_at));
     let mut confirmed: Vec<(LineSetting, Vec<usize>)> = Vec::new();
     for own in line::distinct(others) {
-        (wish.tell)(Progress::Listening(own));
+        (wish.tell)(&Progress::Listening(own));
         let of_line = |(index, _): &&(usize, Evidence)| candidates[*index].line().is_heard_as(own);
         let which: Vec<usize> = fits.iter().filter(of_line).map(|(index, _)| *index).collect();
         let heard = hear(port, candidates, &which, own, wish.patience).await?;
@@ -262,14 +277,8 @@ async fn settle(
     let fit = |(index, evidence): &(usize, Evidence)| {
         let own_line = candidates[*index].line();
         let is_own = own_line.is_heard_as(heard_at) || confirmed.iter().any(|(_, which)| which.contains(index));
-        Fit {
-            profile: candidates[*index].profile.clone(),
-            line: if is_own { own_line } else { heard_at },
-            own_line,
-            evidence: evidence.clone(),
-            unit: None,
-            address: None,
-        }
+        let line = if is_own { own_line } else { heard_at };
+        Fit { evidence: evidence.clone(), ..Fit::none_yet(&candidates[*index], line) }
     };
     Ok(fits.iter().map(fit).collect())
 }
@@ -299,3 +308,6 @@ fn modbus(candidate: &Candidate) -> Option<&instruments::ModbusSpec> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,7 +48,10 @@ pub fn of(config: &InstrumentConfig, frame: &[u8]) -> u32 {
     let mut changed = frame.to_vec();
     for place in 0..frame.len().min(CHARACTERS_MAX) {
         let was = frame[place];
-        let is_run = place > 0 && frame[place - 1] == was && !was.is_ascii_alphanumeric();
+        // Padding is no word, and a run of one sign is one.
+        let before = place.checked_sub(1).map_or(b' ', |before| frame[before]);
+        let is_run =
+            !was.is_ascii_alphanumeric() && (before == was || (was == b' ' && !before.is_ascii_alphanumeric()));
         let others = others(was);
         if others.is_empty() || is_run {
             continue;

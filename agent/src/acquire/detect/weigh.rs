@@ -193,7 +193,7 @@ fn said(reading: &Reading) -> Option<String> {
     match &reading.value {
         Value::Number(number) => write!(text, "{number} {}", reading.series.unit),
         Value::Text(words) => write!(text, "{words}"),
-        _ => return None,
+        Value::Missing => return None,
     }
     .ok()?;
     Some(text.trim_end().to_owned())
