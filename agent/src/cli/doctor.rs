@@ -33,7 +33,7 @@ const SOCKET: &str = "/run/tidegate/tidegate.sock";
 const NAME_CHARS: usize = 18;
 
 /// What to look at.
-#[derive(Debug, ClapArgs)]
+#[derive(Debug, Default, ClapArgs)]
 pub struct Args {
     /// Only these: program, configuration, board, port, instrument, clock, disk, journal, network, broker, store
     #[arg(value_name = "AREA", value_parser = area)]

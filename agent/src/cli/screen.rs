@@ -5,6 +5,8 @@ use std::io::{IsTerminal, Write as _};
 use lake::Finding;
 use model::Timestamp;
 
+pub use crate::control::check::seconds;
+
 /// A colour with a meaning.
 #[derive(Debug, Clone, Copy)]
 pub enum Paint {
@@ -90,16 +92,6 @@ pub fn bytes(bytes: u64) -> String {
     match unit {
         0 => format!("{bytes} B"),
         _ => format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit]),
-    }
-}
-
-/// Seconds as a person reads them.
-pub fn seconds(seconds: u64) -> String {
-    match seconds {
-        0..=119 => format!("{seconds} s"),
-        120..=7_199 => format!("{} min", seconds / 60),
-        7_200..=172_799 => format!("{} h", seconds / 3_600),
-        _ => format!("{} d", seconds / 86_400),
     }
 }
 

@@ -136,6 +136,16 @@ impl Check {
     }
 }
 
+/// Seconds as a person reads them.
+pub fn seconds(seconds: u64) -> String {
+    match seconds {
+        0..=119 => format!("{seconds} s"),
+        120..=7_199 => format!("{} min", seconds / 60),
+        7_200..=172_799 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
 /// Of a journal's budget this share may be used before a sink that lags makes it lose the oldest.
 const JOURNAL_FULL_PERCENT: u64 = 90;
 /// A sink that lacks what is older than this is worth a look, though it says that all is well.
@@ -277,7 +287,9 @@ fn of_sink(sink: &SinkStatus) -> Vec<Check> {
 
 fn delivery(sink: &SinkStatus, area: Area) -> Check {
     const NAME: &str = "sink-delivers";
-    let lag = format!("{} delivered, {} behind ({} s)", sink.delivered_total, sink.lag_readings, sink.lag_s);
+    let SinkStatus { delivered_total, lag_readings, .. } = sink;
+    let age = if *lag_readings > 0 { format!(" ({})", seconds(sink.lag_s)) } else { String::new() };
+    let lag = format!("{delivered_total} delivered, {lag_readings} behind{age}");
     let error = sink.last_error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
     match sink.state.as_str() {
         "ok" if sink.lag_s > LAG_MAX_S => {

@@ -104,14 +104,22 @@ impl Reader {
         self.slot.open()
     }
 
-    /// The time of the oldest and of the newest record; none where the generation does not read.
+    /// The earliest time of the oldest block that reads, and the latest of the newest one: whatever a clock did in between,
+    /// all of the others are not read for it. None where the generation does not read.
     pub(crate) fn times(&self) -> Result<(Option<Timestamp>, Option<Timestamp>), JournalError> {
         let open = self.slot.open()?;
-        let span = |seq: Seq| match open.place_of(seq)? {
-            Place::Generation(generation, ..) => Ok(generation.survey()?.times),
-            Place::Broken(_) | Place::Removed(_) => Ok::<_, JournalError>(None),
+        let span = |range: SeqRange, is_first: bool| {
+            let Place::Generation(generation, ..) = open.place_of(range.first)? else { return Ok(None) };
+            let mut times = None;
+            generation.each_value(range, |header, _| {
+                times = Some(header.times);
+                if is_first { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })?;
+            Ok::<_, JournalError>(times)
         };
-        let (oldest, newest) = (span(self.tail())?, span(Seq(self.head().0.saturating_sub(1)).max(self.tail()))?);
+        let (tail, head) = (self.tail(), self.head());
+        let oldest = span(SeqRange::new(tail, head), true)?;
+        let newest = span(SeqRange::new(Seq(head.0.saturating_sub(1)).max(tail), head), false)?;
         Ok((oldest.map(|times| times.0), newest.map(|times| times.1)))
     }
 

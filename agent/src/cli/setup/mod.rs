@@ -8,8 +8,8 @@
 //!
 //! The file is checked before it is written, written as a whole or not at all, mode 0640, and never over another one: with
 //! `--force` that one stays as FILE.bak. Without `--output` it is that of `--config`. Secrets are not asked for: they do not
-//! belong into it. Exit 0 when it is there and right, 1 when a port that was to be detected is not known, 64 usage, 74 where
-//! it can not be written, 78 where the answers make no right configuration.
+//! belong into it. `doctor` then looks at all that it names. Exit 0 when it is there and right, 1 when a port that was to be
+//! detected is not known, 64 usage, 74 where it can not be written, 78 where the answers make no right configuration.
 
 mod ask;
 mod file;
@@ -24,7 +24,7 @@ use model::{DeviceId, SiteId};
 use super::detect::{Looked, Port, look, taken};
 use super::screen::harmless;
 use super::stanza::{Stanza, section_name};
-use super::{Exit, check};
+use super::{Exit, check, doctor};
 use crate::acquire::detect::{Candidate, candidates};
 use crate::acquire::ports::{Places, list};
 use crate::config::{Layers, load_local, nearest, port_name};
@@ -126,9 +126,15 @@ pub fn main(args: &Args, config: &Path) -> anyhow::Result<Exit> {
     Ok(proved)
 }
 
-/// Tries the new configuration. The one place to run `doctor` from; until then what `check` says.
+/// Tries the new configuration. What `doctor` finds beside it is for a person to read, and no fault of the file: there may
+/// be no link yet, and no agent runs.
 fn prove(file: &Path) -> anyhow::Result<Exit> {
-    check::main(&check::Args::of(file), file, false)
+    let checked = check::main(&check::Args::of(file), file, false)?;
+    if checked == Exit::Fine {
+        println!();
+        doctor::main(&doctor::Args::default(), file, false)?;
+    }
+    Ok(checked)
 }
 
 struct Setup<'a> {

@@ -126,7 +126,7 @@ fn what_is_wrong_leads_worst_first_with_what_to_do() {
     assert!(lines[3].trim().starts_with("power, cable"), "{}", lines[3]);
     assert!(lines[4].starts_with("fault   lake: retrying"), "{}", lines[4]);
     assert!(lines[5].contains("and 1 more: c"), "{}", lines[5]);
-    assert_eq!(picture(&many(), COLOUR, (80, 24))[2], "warning cloud: 9000 delivered, 120 behind (7300 s)");
+    assert_eq!(picture(&many(), COLOUR, (80, 24))[2], "warning cloud: 9000 delivered, 120 behind (2 h)");
     let well = watched(status(&[], &[]));
     assert_eq!(picture(&well, COLOUR, (80, 24))[2], "all is well");
 }
