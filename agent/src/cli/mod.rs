@@ -67,6 +67,8 @@ enum Command {
     Run,
     /// Simulated instruments, the whole agent, a local lake: no network, broker or cloud needed
     Demo(demo::Args),
+    /// A first configuration, by questions or by flags
+    Setup(setup::Args),
     /// Check a configuration; every problem with its place and what would be right
     Check(check::Args),
     /// The configuration after all layers are joined, and what a remote revision changes: show, diff, schema
@@ -76,8 +78,6 @@ enum Command {
     /// The live view: instruments with trends, sinks, what is wrong; Enter: the bytes of a line as they go
     #[cfg(feature = "top")]
     Top,
-    /// One archive of all that helps who helps, without secrets
-    SupportBundle(support::Args),
     /// What is wrong, from the port to the lake: each check with evidence and the fix
     Doctor(doctor::Args),
     /// Readings and events from the journal
@@ -88,14 +88,10 @@ enum Command {
     Sinks(sinks::Args),
     /// Send again what the journal still holds
     Replay(replay::Args),
-    /// A certificate of the device's own: by claim, or signed by your authority
-    Provision(provision::Args),
     /// What is in a lake, found without listing it: ls, get, verify, import, rebuild
     Lake(lake::Args),
     /// Serial ports, what to call them in a configuration, and who holds them
     Ports,
-    /// A first configuration, by questions or by flags
-    Setup(setup::Args),
     /// What is on a port, as the configuration that reads it; writes to it only with --ask
     Detect(detect::Args),
     /// What goes over a line, in hex and text, with the agent or without; never writes to it
@@ -106,8 +102,12 @@ enum Command {
     Profiles(profiles::Args),
     /// A simulated instrument on a pseudo-terminal
     Simulate(simulate::Args),
+    /// A certificate of the device's own: by claim, or signed by your authority
+    Provision(provision::Args),
     /// Updates of the agent: status, fetch, install, sign, verify
     Update(update::Args),
+    /// One archive of all that helps who helps, without secrets
+    SupportBundle(support::Args),
     /// What a shell wants to complete this command by TAB
     Completions(completions::Args),
     /// The manual pages
