@@ -3,7 +3,10 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{Gid, Uid, fchown};
 
 /// Puts bytes in a file's place. What is written beside it and was cut off (`<name>.part`) is written over next time.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -12,6 +15,20 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     file.sync_all()?;
     rename(&part, path)
+}
+
+/// Writes a fresh file, and takes the place of what was left there. It belongs to whom its folder belongs: root sets up and
+/// provisions, and the agent reads.
+pub fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    // What was cut off before may have had another mode.
+    remove(path)?;
+    let mut file = File::options().write(true).create_new(true).mode(mode).open(path)?;
+    if rustix::process::geteuid().is_root() {
+        let folder = fs::metadata(folder_of(path))?;
+        fchown(&file, Some(Uid::from_raw(folder.uid())), Some(Gid::from_raw(folder.gid())))?;
+    }
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
 /// Gives a file another name in the same folder, where one may be already.

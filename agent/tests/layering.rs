@@ -19,6 +19,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "config",
             "control",
             "doctor",
+            "lasting",
             "link",
             "provision",
             "remote",

@@ -1,7 +1,8 @@
 //! A first configuration, by questions on a terminal and by flags: it is right, and the agent reads with it.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::io::Write as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -133,6 +134,24 @@ fn what_is_missing_without_a_terminal_is_named_with_its_flag() {
     assert_eq!(plain.status.code(), Some(0), "{}", stderr(&plain));
     let nowhere = setup(&["--output", "/nonexistent/tidegate.toml", "--yes"]);
     assert_eq!(nowhere.status.code(), Some(exit::DISK), "{}", stderr(&nowhere));
+}
+
+#[test]
+fn what_root_writes_is_for_the_group_that_the_folder_is_of() {
+    const GROUP: u32 = 54_321;
+    let dir = tempfile::tempdir().unwrap();
+    if std::os::unix::fs::chown(dir.path(), None, Some(GROUP)).is_err() {
+        // Not to the captured output: what did not run should be seen.
+        writeln!(std::io::stderr(), "SKIPPED: giving a folder to another group needs root").unwrap();
+        return;
+    }
+    let file = dir.path().join("tidegate.toml");
+    for args in [&["--yes"][..], &["--yes", "--force"]] {
+        let output = setup(&[&["--output", file.to_str().unwrap()], args].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let metadata = fs::metadata(&file).unwrap();
+        assert_eq!((metadata.gid(), metadata.permissions().mode() & 0o777), (GROUP, 0o640));
+    }
 }
 
 /// Somebody at a terminal who answers each question when it is asked.

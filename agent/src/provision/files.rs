@@ -4,12 +4,11 @@
 //! `<key>.new` and `<cert>.new` are whole before `switching` is put down, and `<key>.old` and `<cert>.old` hold what they
 //! replace. Two renames can not be one; so whoever finds `switching` does what is left of it.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, Gid, Uid, fchown, flock};
+use rustix::fs::{FlockOperation, flock};
 
 use super::key::{self, DeviceKey};
 use super::sheet::{Sheet, State};
@@ -174,22 +173,10 @@ pub fn read(path: &Path) -> Result<Option<Vec<u8>>, ProvisionError> {
     Ok(Some(bytes))
 }
 
-/// Writes a file so that it is there whole or not at all. It belongs to whom its folder belongs: root provisions, and the
-/// agent reads.
+/// Writes a file so that it is there whole or not at all.
 pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), ProvisionError> {
     let part = beside(path, ".part");
-    let fill = || {
-        // What was cut off before may have had another mode.
-        lasting::remove(&part)?;
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&part)?;
-        if rustix::process::geteuid().is_root() {
-            let folder = fs::metadata(folder_of(path))?;
-            fchown(&file, Some(Uid::from_raw(folder.uid())), Some(Gid::from_raw(folder.gid())))?;
-        }
-        file.write_all(bytes)?;
-        file.sync_all()
-    };
-    fill().map_err(failed("write", path))?;
+    lasting::write(&part, bytes, mode).map_err(failed("write", path))?;
     rename(&part, path)
 }
 

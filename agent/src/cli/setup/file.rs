@@ -1,14 +1,16 @@
 //! The configuration that the answers make, and how it comes to stand in its place.
 
 use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
 use crate::cli::stanza::{Stanza, quoted};
+use crate::lasting::{self, beside};
+
+const MODE: u32 = 0o640;
 
 /// All that was answered.
 pub struct Answers {
@@ -159,43 +161,28 @@ pub fn backup(file: &Path) -> PathBuf {
     beside(file, ".bak")
 }
 
-fn beside(file: &Path, ending: &str) -> PathBuf {
-    let mut name = file.file_name().unwrap_or_default().to_owned();
-    name.push(ending);
-    file.with_file_name(name)
-}
-
 /// Puts the text in its place as a whole, once `check` finds nothing wrong with it; else says what is. What stood there is
 /// kept beside it.
 pub fn write<E>(file: &Path, text: &str, check: impl Fn(&Path) -> Result<(), E>) -> anyhow::Result<Option<E>> {
     let draft = beside(file, ".new");
     let place = || draft.display().to_string();
-    put(&draft, text).with_context(place)?;
+    // A group of operators may read it, and the agent; nobody else.
+    lasting::write(&draft, text.as_bytes(), MODE).with_context(place)?;
     if let Err(wrong) = check(&draft) {
         fs::remove_file(&draft).with_context(place)?;
         return Ok(Some(wrong));
     }
-    let backup = backup(file);
-    match fs::rename(file, &backup) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(error).with_context(|| backup.display().to_string());
-        }
-        _ => {}
-    }
-    fs::rename(&draft, file).with_context(|| file.display().to_string())?;
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder).and_then(|folder| folder.sync_all()).with_context(|| folder.display().to_string())?;
+    keep(file).with_context(|| backup(file).display().to_string())?;
+    lasting::rename(&draft, file).with_context(|| file.display().to_string())?;
     Ok(None)
 }
 
-fn put(draft: &Path, text: &str) -> io::Result<()> {
-    // One that was left behind is nobody's.
-    match fs::remove_file(draft) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+/// Gives what is there a second name: there is a configuration at every instant.
+fn keep(file: &Path) -> io::Result<()> {
+    let backup = backup(file);
+    if !file.try_exists()? {
+        return Ok(());
     }
-    // 0640: a group of operators may read it, nobody else.
-    let mut file = File::options().write(true).create_new(true).mode(0o640).open(draft)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
+    lasting::remove(&backup)?;
+    fs::hard_link(file, backup)
 }

@@ -48,8 +48,10 @@ pub use iot::http_date;
 
 /// Reaching the store: a satellite link with packet loss needs it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
-/// One put of the largest object over the slowest link: 4 MiB at 64 kbit/s.
-const PUT_TIMEOUT: Duration = Duration::from_secs(600);
+/// A request that carries nothing, and its answer. A connection that leads nowhere costs so much, and then there is another.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// What is put has as much longer as it takes over the slowest line: 64 kbit/s.
+const BYTES_PER_SECOND_MIN: u64 = 8 << 10;
 
 /// Attempts of a person's command: a year of a lake is many requests, and one that gets lost is no news.
 const ATTEMPTS: u32 = 3;
@@ -85,7 +87,8 @@ impl Bucket {
 
     fn with(config: &S3Config, retry: RetryConfig, clock: &Clock, health: &Arc<SinkHealth>) -> Self {
         let http = http_client(config.proxy.as_ref());
-        let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_timeout(PUT_TIMEOUT).build();
+        let timeouts =
+            TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_timeout(ANSWER_TIMEOUT).build();
         let checksum = match (config.checksum, &config.endpoint) {
             (Checksum::Auto, None) => Checksum::Crc64Nvme,
             (Checksum::Auto, Some(_)) => Checksum::Md5,
@@ -302,6 +305,10 @@ impl Bucket {
             Some(Expect::Nothing) => (Some("*".to_owned()), None),
             Some(Expect::Tag(Tag(tag))) => (None, Some(tag.clone())),
         };
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .operation_timeout(put_timeout(bytes.len()))
+            .build();
         let (algorithm, md5) = match self.checksum {
             Checksum::None | Checksum::Auto => (None, None),
             Checksum::Crc64Nvme => (Some(ChecksumAlgorithm::Crc64Nvme), None),
@@ -320,7 +327,9 @@ impl Bucket {
             .set_content_md5(md5)
             .set_if_none_match(if_none_match)
             .set_if_match(if_match)
-            .body(ByteStream::from(bytes));
+            .body(ByteStream::from(bytes))
+            .customize()
+            .config_override(aws_sdk_s3::Config::builder().timeout_config(timeouts));
         match put.send().await {
             Ok(done) => Ok(Tag(done.e_tag().unwrap_or_default().to_owned())),
             Err(error) => {
@@ -361,6 +370,21 @@ fn through(proxy: &ProxyConfig) -> SdkProxy {
     }
 }
 
+fn put_timeout(bytes: usize) -> Duration {
+    ANSWER_TIMEOUT + Duration::from_secs(u64::try_from(bytes).unwrap_or(u64::MAX) / BYTES_PER_SECOND_MIN)
+}
+
 fn digest(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_has_the_time_that_the_slowest_line_takes_for_it() {
+        assert_eq!(put_timeout(0), Duration::from_secs(60));
+        assert_eq!(put_timeout(4 << 20), Duration::from_secs(60 + 512));
+    }
 }
