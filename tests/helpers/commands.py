@@ -16,7 +16,7 @@ import time
 
 LIMIT_MS, RUNS = 100, 5
 COMMANDS = ["status", "sinks", "tail -n 10", "tail -n 10 --json", "tail --since 1m", "tail -n 10 --instrument do-4", "journal stat"]
-COMMANDS += ["config show", "ports", "check", "support-bundle --lines 0"]
+COMMANDS += ["config show", "ports", "check", "doctor --offline", "support-bundle --lines 0"]
 
 tidegate, bench, folder = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3])
 lines = sys.argv[4] if sys.argv[4:] else "10000000"
