@@ -12,6 +12,8 @@ import sys
 import time
 import tty
 
+from crc16 import crc
+
 link, kinds = sys.argv[1], sys.argv[2:]
 line, port = pty.openpty()
 tty.setraw(line)
@@ -25,15 +27,6 @@ is_ezo = "ezo" in kinds
 streams = is_ezo
 answers = []  # (when, bytes), in the order of the questions: a slave answers one after the other
 heard, next_line = b"", time.monotonic() + 0.2
-
-
-def crc(data):
-    value = 0xFFFF
-    for byte in data:
-        value ^= byte
-        for _ in range(8):
-            value = value >> 1 ^ 0xA001 if value & 1 else value >> 1
-    return value.to_bytes(2, "little")
 
 
 def modbus(request):

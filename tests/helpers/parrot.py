@@ -12,6 +12,8 @@ import time
 import tomllib
 import tty
 
+from crc16 import crc
+
 link, heard_file, profile = sys.argv[1:4]
 identity = (sys.argv[4] if len(sys.argv) > 4 else "").encode()
 with open(profile, "rb") as file:
@@ -30,15 +32,6 @@ if is_sdi12:
     answers |= {b"?!": address + b"\r\n", address + b"I!": address + identity + b"\r\n"}
 elif identity:
     answers[b"i\r"] = identity + b"\r*OK\r"
-
-
-def crc(data):
-    value = 0xFFFF
-    for byte in data:
-        value ^= byte
-        for _ in range(8):
-            value = value >> 1 ^ 0xA001 if value & 1 else value >> 1
-    return value.to_bytes(2, "little")
 
 
 def unit(data):

@@ -40,6 +40,7 @@ pub mod row;
 pub mod captures;
 pub mod operator;
 pub mod oracle;
+pub mod picky;
 
 pub mod agent;
 pub mod faketime;

@@ -281,27 +281,7 @@ fn after_an_outage_the_newest_goes_before_the_backlog() {
 
 /// A broker of this version that hangs up on `666.5`, for this reason, and the agent with one reading a message.
 fn picky(dir: &Path, reason: &str, version: &str) -> (Process, Agent, Port) {
-    double(dir, &["666.5", reason, version])
-}
-
-/// The double of a broker with these words, and the agent with one reading a message.
-fn double(dir: &Path, words: &[&str]) -> (Process, Agent, Port) {
-    let python = places::python("helpers/picky.py");
-    let mut command = leashed(Path::new(python.get_program()));
-    command.args(python.get_args()).args(words);
-    let broker = Process::start("picky", command, &dir.join("picky.log"));
-    let port: u16 = wait_for(
-        "its port",
-        LIMIT,
-        || broker.log_tail(),
-        || broker.log().lines().next().and_then(|line| line.parse().ok()),
-    );
-    let line = Port::plugged(&dir.join("port"));
-    let sink = agent::mqtt_sink("cloud", &format!("mqtt://127.0.0.1:{port}")).replace("= 500 }", "= 1 }");
-    let config = agent::preamble(dir, "200ms") + &agent::counter("counter", line.path()) + &sink;
-    let agent = Agent::started(dir, &config);
-    agent.wait_open(&line, "counter");
-    (broker, agent, line)
+    e2e::picky::with_agent(dir, &["666.5", reason, version])
 }
 
 /// Waits until the picky broker has taken readings of these values.
@@ -443,7 +423,7 @@ fn a_session_that_another_client_has_left_under_our_id_with_large_messages_in_it
 fn a_message_of_12_kib_that_nobody_has_asked_for_is_confirmed_and_left() {
     for version in ["5", "3.1.1"] {
         let dir = tempfile::tempdir().unwrap();
-        let (broker, agent, line) = double(dir.path(), &["666.5", "none", version, "12288"]);
+        let (broker, agent, line) = e2e::picky::with_agent(dir.path(), &["666.5", "none", version, "12288"]);
         line.send(b"n,1\r\nn,2\r\nn,3\r\n", LIMIT);
         wait_taken(&broker, &agent, &["1.0", "2.0", "3.0"]);
         agent.wait_delivered(LIMIT);
@@ -456,7 +436,7 @@ fn a_message_of_12_kib_that_nobody_has_asked_for_is_confirmed_and_left() {
 #[test]
 fn a_broker_is_told_how_large_a_message_may_be_and_keeps_larger_ones_to_itself() {
     let dir = tempfile::tempdir().unwrap();
-    let (broker, agent, line) = double(dir.path(), &["666.5", "none", "5", "307200"]);
+    let (broker, agent, line) = e2e::picky::with_agent(dir.path(), &["666.5", "none", "5", "307200"]);
     line.send(b"n,1\r\nn,2\r\nn,3\r\n", LIMIT);
     wait_taken(&broker, &agent, &["1.0", "2.0", "3.0"]);
     agent.wait_delivered(LIMIT);

@@ -6,29 +6,18 @@ use std::time::Duration;
 
 use e2e::agent::{self, Agent, exit, item};
 use e2e::patience::wait_for;
-use e2e::places;
-use e2e::process::{Process, leashed};
+use e2e::picky;
+use e2e::process::Process;
 use e2e::pty::Port;
 use serde_json::Value;
 
 const LIMIT: Duration = Duration::from_mins(1);
 
 /// A broker that hangs up with a reason on what `disliked` holds at the time, and the agent with one reading a message.
-fn picky(dir: &Path) -> (Process, Agent, Port) {
+fn picky_of(dir: &Path) -> (Process, Agent, Port) {
     let disliked = dir.join("disliked");
     fs::write(&disliked, "666.5").expect("it is the story's own");
-    let python = places::python("helpers/picky.py");
-    let mut command = leashed(Path::new(python.get_program()));
-    command.args(python.get_args()).arg(format!("@{}", disliked.display())).args(["99", "5"]);
-    let broker = Process::start("picky", command, &dir.join("picky.log"));
-    let its_port = || broker.log().lines().next().and_then(|line| line.parse().ok());
-    let port: u16 = wait_for("its port", LIMIT, || broker.log_tail(), its_port);
-    let line = Port::plugged(&dir.join("port"));
-    let sink = agent::mqtt_sink("cloud", &format!("mqtt://127.0.0.1:{port}")).replace("= 500 }", "= 1 }");
-    let config = agent::preamble(dir, "200ms") + &agent::counter("counter", line.path()) + &sink;
-    let agent = Agent::started(dir, &config);
-    agent.wait_open(&line, "counter");
-    (broker, agent, line)
+    picky::with_agent(dir, &[&format!("@{}", disliked.display()), "99", "5"])
 }
 
 /// What a command prints as JSON, and that it ends with this code.
@@ -57,7 +46,7 @@ fn aside(status: &Value) -> u64 {
 #[test]
 fn what_was_refused_is_listed_across_restarts_goes_again_when_told_to_and_is_dropped_when_told_to() {
     let dir = tempfile::tempdir().unwrap();
-    let (broker, mut agent, line) = picky(dir.path());
+    let (broker, mut agent, line) = picky_of(dir.path());
     assert_eq!(asked(&agent, &["quarantine", "ls"], 0), Value::Array(Vec::new()));
     line.send(b"n,1\r\nn,666.5\r\nn,3\r\n", LIMIT);
     wait_aside(&agent);

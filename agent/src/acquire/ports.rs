@@ -65,10 +65,12 @@ impl Port {
         }
     }
 
-    /// The name for a configuration that stays when the adapters come in another order, where it has one.
-    pub fn lasting_name(&self) -> Option<String> {
-        let by_id = self.links.first().map(|link| link.display().to_string());
-        by_id.or_else(|| self.usb.clone())
+    /// The name for a configuration that stays, whichever of `all` comes first: its adapter, or where another has the same
+    /// numbers, or it has none, a link of udev's.
+    pub fn lasting_name(&self, all: &[Port]) -> Option<String> {
+        let is_alone = |usb: &&String| all.iter().filter(|other| other.usb.as_ref() == Some(*usb)).count() == 1;
+        let link = || self.links.first().map(|link| link.display().to_string());
+        self.usb.as_ref().filter(is_alone).cloned().or_else(link)
     }
 }
 
@@ -129,15 +131,11 @@ pub fn held_by(places: &Places, path: &Path) -> Vec<Holder> {
     held
 }
 
-/// What a configuration calls the port at `path`, whoever comes first: its adapter, or where no other has the same numbers
-/// and none a link of udev's; else `path` as it is.
+/// What a configuration calls the port at `path`: the name that stays, where it has one.
 pub fn stable_name(ports: &[Port], path: &Path) -> String {
     let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let shown = || path.display().to_string();
-    let Some(port) = ports.iter().find(|port| port.path == real) else { return shown() };
-    let is_alone = |usb: &&String| ports.iter().filter(|other| other.usb.as_ref() == Some(*usb)).count() == 1;
-    let link = || port.links.first().map(|link| link.display().to_string());
-    port.usb.as_ref().filter(is_alone).cloned().or_else(link).unwrap_or_else(shown)
+    let port = ports.iter().find(|port| port.path == real);
+    port.and_then(|port| port.lasting_name(ports)).unwrap_or_else(|| path.display().to_string())
 }
 
 /// What `/dev/serial/by-id` and `by-path` lead to.

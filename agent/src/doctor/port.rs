@@ -39,7 +39,7 @@ fn names(here: &[Port]) -> String {
     if here.is_empty() {
         return "no serial port is here".to_owned();
     }
-    let name = |port: &Port| port.lasting_name().unwrap_or_else(|| port.path.display().to_string());
+    let name = |port: &Port| port.lasting_name(here).unwrap_or_else(|| port.path.display().to_string());
     let shown: Vec<String> = here.iter().take(NAMED_MAX).map(name).collect();
     let more = here.len().saturating_sub(NAMED_MAX);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
@@ -56,7 +56,7 @@ fn of_bus(patient: &Patient, places: &Places, here: &[Port], bus: &BusConfig) ->
                 _ => format!("plug it in, or set bus.{}.port to one that is there: `tidegate ports`", bus.id),
             };
             let seen = format!("{} {why}; {}", bus.port, names(here));
-            let checks = [Check::fault(AREA, "port-there", seen, fix), lasting(bus, listed)];
+            let checks = [Check::fault(AREA, "port-there", seen, fix), lasting(bus, here, listed)];
             return checks.into_iter().map(|check| check.of(bus.id.as_str())).collect();
         }
     };
@@ -66,7 +66,7 @@ fn of_bus(patient: &Patient, places: &Places, here: &[Port], bus: &BusConfig) ->
         format!("{} is {}", bus.port, path.display())
     };
     let mut checks = vec![Check::ok(AREA, "port-there", shown)];
-    checks.push(lasting(bus, listed));
+    checks.push(lasting(bus, here, listed));
     let is_allowed = rights(patient, &path, &facts);
     let holders = ports::held_by(places, &path);
     let ours = patient.agent.pid().and_then(|pid| u32::try_from(pid).ok());
@@ -107,7 +107,7 @@ fn device(bus: &BusConfig, listed: Option<&Port>) -> Result<(PathBuf, Metadata),
 }
 
 /// Whether the name is the same after the next start.
-fn lasting(bus: &BusConfig, listed: Option<&Port>) -> Check {
+fn lasting(bus: &BusConfig, here: &[Port], listed: Option<&Port>) -> Check {
     const NAME: &str = "port-name";
     let PortName::Path(path) = &bus.port else {
         return Check::ok(AREA, NAME, "the adapter is meant, in whichever socket");
@@ -116,7 +116,7 @@ fn lasting(bus: &BusConfig, listed: Option<&Port>) -> Check {
     if !PASSING.iter().any(|passing| text.starts_with(passing)) {
         return Check::ok(AREA, NAME, format!("{text} stays"));
     }
-    let better = listed.and_then(Port::lasting_name);
+    let better = listed.and_then(|port| port.lasting_name(here));
     let better = better.unwrap_or_else(|| "a name of `ls -l /dev/serial/by-id /dev/serial/by-path`".to_owned());
     let seen = format!("{text} is whichever adapter came first: another after the next start");
     Check::warning(AREA, NAME, seen, format!("set bus.{}.port to {better}", bus.id))
